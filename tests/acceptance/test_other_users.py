@@ -159,7 +159,7 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
         f"{me}/1/\n x",
         *(f"{me}/1/{n}" for n in range(9)),
     ]
-    with pretending(*names), serve_status(lambda: b"it is us"):
+    with pretending(*names), serve_status(lambda _: b"it is us"):
         began = time.monotonic()
         result = dict(ask_all())
         assert time.monotonic() - began < 20  # not 8 s for each of them
@@ -168,7 +168,7 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
 
 
 def test_a_service_tells_another_user_nothing_of_itself():
-    with serve_status(lambda: b"a secret"):
+    with serve_status(lambda _: b"a secret"):
         name = next(name for pid, name in _names() if pid == os.getpid())
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 

@@ -47,7 +47,7 @@ def test_endpoints():
 def test_scopes():
     """Those of a key without endpoints are all, of one with endpoints none, unless they are given."""
     open_to_all = {"bob": {"key": "secret-two"}}
-    assert keys_of(open_to_all)[0].scopes == ("docs", "metrics", "status")
+    assert keys_of(open_to_all)[0].scopes == ("console", "docs", "metrics", "status")
     closed = {"bob": {"key": digest("secret-two"), "scopes": []}}
     assert keys_of(closed)[0].scopes == ()
     mixed = {"bob": {"key": digest("secret-two"), "endpoints": ["/a"], "scopes": ["metrics"]}}
@@ -61,7 +61,7 @@ def test_scopes():
         (5, "not a mapping of names to keys"),
         (
             {"a": {"key": "geheim-geheim", "scopes": ["everything"]}},
-            "a: scopes is not a list of any of docs, metrics, status",
+            "a: scopes is not a list of any of admin, console, docs, metrics, status",
         ),
         ({"a": {"key": "geheim-geheim", "scopes": "docs"}}, "a: scopes is not a list"),
         ({}, "there is no key in it"),

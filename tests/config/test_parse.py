@@ -53,7 +53,7 @@ OURS = {
     "restart_backoff": 500, "timeout_hang": None, "max_documents": 100_000, "max_upload_size": 2 << 30,
     "max_depth": 100, "max_parameters": 10_000, "restart_hung": False, "concurrency": None, "log_dir": None,
     "api_version": None, "apis": [], "gateway": None, "expose_endpoints": None, "expose_graphql_endpoint": False,
-    "no_crud_endpoints": False, "no_debug_endpoints": False,
+    "no_crud_endpoints": False, "no_debug_endpoints": False, "console": True,
     "max_inflight": 10_000, "max_queue": None, "api_keys": None, "api_keys_file": None, "rate_limit": None,
     "ssl_ca_certs": None, "port_probes": None, "timeout_read": 30, "timeout_write": 60,
     "max_unread": 32 << 20, "max_unread_total": 256 << 20, "offline": False,

@@ -333,6 +333,10 @@ class ServiceOptions(UpstreamOptions):
     expose_endpoints: JsonMapped | None = None
     """Endpoint -> what to serve it as over HTTP, such as `{"/foo": {"methods": ["POST"], "summary": "..."}}`."""
 
+    console: Flag = True
+    """Serve the console at `/console`, a page that shows the processes of the service, its load, its logs and its
+    replicated state."""
+
     expose_graphql_endpoint: Flag = False
     """Serve GraphQL at `/graphql`."""
 

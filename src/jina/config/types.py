@@ -229,8 +229,10 @@ LEAST_LENGTH: Final = 8
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|second|min|minute|h|hour)(?:\s*,?\s*burst\s+(\d+))?")
-SCOPES: Final = ("docs", "metrics", "status")
+SCOPES: Final = ("console", "docs", "metrics", "status")
 """What a server tells of itself, beside its endpoints."""
+ADMIN: Final = "admin"
+"""The scope of the actions of the console. No key has it unless it is named."""
 _SECONDS_OF_PERIOD: Final = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
@@ -238,7 +240,7 @@ class Key(NamedTuple):
     """Who has a key, the digest of the key, and what may be called with it; without endpoints all.
 
     `scopes` are those of `SCOPES` that the key opens: all for a key without endpoints, none for one with endpoints,
-    unless they are given.
+    unless they are given. `admin` is only had by a key that names it.
     """
 
     name: str
@@ -329,8 +331,8 @@ def _key(name: str, entry: Any) -> Key:
         raise ValueError(f"{name}: endpoints is not a list of names such as '/search'")
     if scopes is None:
         scopes = () if endpoints else SCOPES
-    if not isinstance(scopes, list | tuple) or not set(scopes) <= set(SCOPES):
-        raise ValueError(f"{name}: scopes is not a list of any of {', '.join(SCOPES)}")
+    if not isinstance(scopes, list | tuple) or not set(scopes) <= {*SCOPES, ADMIN}:
+        raise ValueError(f"{name}: scopes is not a list of any of {', '.join(sorted((*SCOPES, ADMIN)))}")
     return Key(name, _digest(name, entry), tuple(endpoints), tuple(scopes))
 
 

@@ -17,6 +17,7 @@ from jina.gateway.service import GatewayService
 from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import AccessPlan, GatewayPlan, ListenerPlan
+from jina.runtime.console import console_of
 from jina.runtime.health import LoopTimer
 from jina.runtime.process import Parent, ProcessMain, Report, Stop, run_process_main
 
@@ -53,12 +54,10 @@ class Frontend(Protocol):
         ...
 
 
-def frontend_of(
-    plan: GatewayPlan, service: GatewayService, custom: Custom | None, report: Report, stop: Stop
-) -> Frontend:
+def frontend_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, parent: Parent) -> Frontend:
     """The front of a plan; constructs the user's gateway, whose exceptions pass through."""
     if custom is not None:
-        return CustomFrontend(plan, service, custom, report, stop)
+        return CustomFrontend(plan, service, custom, parent.report, parent.stop)
     from jina.net.limits import limits_of
     from jina.server.server import serve
 
@@ -69,7 +68,7 @@ def frontend_of(
         grpc_options=plan.grpc_server_options,
         limits=limits_of(plan),
         access=plan.access,
-        apis=load(plan.http.apis),
+        apis=[*load(plan.http.apis), *console_of(plan.http, plan.listeners, parent.ask_service)],
     )
 
 
@@ -249,6 +248,7 @@ class GatewayProcess(ProcessMain):
         super().__init__(plan.name, parent, loop)
         self._plan = plan
         self._custom = custom
+        self._parent = parent
         self._telemetry = telemetry
         self._monitoring: Server | None = None
         self._beats = 0
@@ -268,7 +268,7 @@ class GatewayProcess(ProcessMain):
         service = GatewayService(self._plan, {})
         self._telemetry.counts = service.counts
         try:
-            front = frontend_of(self._plan, service, self._custom, self._report, self._stop)
+            front = frontend_of(self._plan, service, self._custom, self._parent)
             if await self._unless_asked(upstreams.connect(service)):
                 await self._serve_front(service, front)
         finally:
@@ -285,7 +285,8 @@ class GatewayProcess(ProcessMain):
         if not started:
             return
         service.state = "ready"
-        self._stats.source = partial(self._stats_of, service)
+        self._stats.source, self._stats.counts = partial(self._stats_of, service), service.counts
+        self._stats.shape = service.shape
         service.health.start()
         service.scaling.listen(lambda: self._tell_parent({"wanted": service.scaling.wanted}))
         service.scaling.start()

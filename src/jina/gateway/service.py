@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import size_of
@@ -173,7 +173,9 @@ class GatewayService:
         known, span = self._begun(request)
         counts, whole = known.counts, Route(self.name, time.time(), 0.0)
         routes = [whole]
-        with Observed(counts, size_of(request.payload), self._admission, span):
+        with Observed(counts, size_of(request.payload), self._admission, span) as observed:
+            if counts.on_end is not None:
+                observed.parts = {"id": request.request_id, "routes": routes}
             try:
                 reply = await run_path(self._context, known.path, request, routes)
             except JinaError as error:
@@ -193,7 +195,9 @@ class GatewayService:
             await self._meet(request)
         known, span = self._begun(request, streamed=True)
         assert known.cut is not None
-        with Observed(known.counts, size_of(request.payload), self._admission, span, streamed=True):
+        with Observed(known.counts, size_of(request.payload), self._admission, span, streamed=True) as observed:
+            if known.counts.on_end is not None:
+                observed.parts = {"id": request.request_id, "stream": True}
             async with aclosing(stream(self._context, known.cut, request)) as replies:
                 async for reply in replies:
                     yield reply
@@ -262,6 +266,20 @@ class GatewayService:
         loads = self.scaling.stats()
         queued = sum(value for name, value in loads.items() if name.startswith("waiting:"))
         return {"in_flight": self._admission.open, "queued": queued, "done": self.counts.done, **loads}
+
+    def shape(self) -> dict[str, Any]:
+        """The graph, for people; for any thread."""
+        return {
+            "graph": {
+                node.name: {
+                    "needs": list(node.needs),
+                    "kind": "external" if node.external else "deployment" if node.upstreams else "join",
+                    "floating": node.floating,
+                    "shards": node.shards,
+                }
+                for node in self._plan.nodes
+            }
+        }
 
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""

@@ -18,6 +18,7 @@ _BEARER = "bearer "
 _ANYBODY = KeyPlan(name="", digest="")
 """Who calls where no keys are needed."""
 _PAGES = {
+    "/console": "console",
     "/metrics": "metrics",
     "/status": "status",
     "/jina.JinaInfoRPC": "status",
@@ -54,6 +55,15 @@ class Caller:
         scope = next((scope for prefix, scope in _PAGES.items() if path == prefix or path.startswith(f"{prefix}/")), "")
         if scope and self._key is not _ANYBODY and scope not in self._key.scopes:
             raise PermissionDenied(f"the key {self._key.name!r} may not call {path}: it lacks the scope {scope!r}")
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether the caller has a key with the scope."""
+        return self._key is not _ANYBODY and scope in self._key.scopes
+
+    @property
+    def named(self) -> bool:
+        """Whether the caller has a key at all."""
+        return self._key is not _ANYBODY
 
     def check_route(self, path: str) -> None:
         """Raise `PermissionDenied` where the key may not call a route of the user's own.

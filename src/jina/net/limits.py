@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from jina.codec import json_text
@@ -63,6 +63,8 @@ class Gate:
         self.limits = limits
         self.leaving = False
         self.draining = False
+        self.on_drain: list[Callable[[], None]] = []
+        """Called when the server begins to finish what is in flight: streams without an end are to end then."""
         self._few = min(limits.documents, limits.depth)
         """So many brackets, or bytes of protobuf, are neither too many documents nor too deep ones."""
 
@@ -70,6 +72,12 @@ class Gate:
     def stopping(self) -> bool:
         """Whether clients should go elsewhere with their next request."""
         return self.leaving or self.draining
+
+    def drain(self) -> None:
+        """Take no more, and finish what is in flight."""
+        self.draining = True
+        for call in self.on_drain:
+            call()
 
     @property
     def ready(self) -> bool:

@@ -305,7 +305,7 @@ def setup(options: LogOptions, process_name: str, *, environ: Mapping[str, str] 
         handlers.append(stderr)
     if options.folder and style != "quiet":
         handlers.append(_own_file(options, process_name))
-    number = _level_of(env.get("JINA_LOG_LEVEL") or level or options.level)
+    number = level_of(env.get("JINA_LOG_LEVEL") or level or options.level)
     logging.addLevelName(SUCCESS, "SUCCESS")
     root = get_logger(_ROOT)
     for handler in list(root.handlers):
@@ -362,7 +362,8 @@ def _style_of(options: LogOptions, name: str) -> str:
     raise ConfigError(f"log_config={name!r} is neither a YAML file nor one of {', '.join(_CONFIGS)}", help=hint)
 
 
-def _level_of(name: str) -> int:
+def level_of(name: str) -> int:
+    """The number of a level; raises `ConfigError` for an unknown name."""
     if (level := _LEVELS.get(name.upper())) is not None:
         return level
     near = nearest(name.upper(), _LEVELS)

@@ -133,6 +133,7 @@ class EndpointMetrics:
         "failures",
         "handler_seconds",
         "in_flight",
+        "on_end",
         "queue_seconds",
         "received",
         "seconds",
@@ -155,6 +156,8 @@ class EndpointMetrics:
         self.succeeded = 0
         self.in_flight = 0
         self.failures: dict[str, int] = {}
+        self.on_end: Callable[[float, str, Any], None] | None = None
+        """While somebody looks at single requests: gets seconds, the class of the error or nothing, and their parts."""
 
     def ended(self, seconds: float, failure: str | None = None) -> None:
         """One request is answered after `seconds`; `failure` is the class name of the error, if it failed."""

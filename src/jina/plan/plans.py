@@ -99,6 +99,7 @@ class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
     no_crud_endpoints: bool = False
     expose_endpoints: dict[str, dict[str, Any]] = {}
     apis: list[str] = []
+    console: bool = True
 
 
 class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,6 +192,7 @@ def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
         no_crud_endpoints=spec.no_crud_endpoints,
         expose_endpoints=dict(spec.expose_endpoints or {}),
         apis=apis,
+        console=spec.console,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from asyncio import CancelledError
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from jina.errors import Overloaded
 from jina.observe.metrics import EndpointMetrics
@@ -63,7 +63,7 @@ class Observed:
     documents that came. A stream is in work until it is closed; for how long says nothing about other requests.
     """
 
-    __slots__ = ("_admission", "_counts", "_size", "_span", "_streamed", "started")
+    __slots__ = ("_admission", "_counts", "_size", "_span", "_streamed", "parts", "started")
 
     def __init__(
         self,
@@ -81,6 +81,8 @@ class Observed:
         self._streamed = streamed
         self.started = 0.0
         """In `time.perf_counter()` seconds."""
+        self.parts: Any = None
+        """What is known of its way, where somebody looks; see `jina.observe.observation`."""
 
     def __enter__(self) -> Self:
         counts, size, admission = self._counts, self._size, self._admission
@@ -98,11 +100,15 @@ class Observed:
         counts, admission, seconds = self._counts, self._admission, time.perf_counter() - self.started
         counts.in_flight -= 1
         admission.open -= 1
+        failure = None
         if kind is None:
             counts.ended(seconds)
             if not self._streamed:
                 admission.ended(seconds)
         else:
-            counts.ended(seconds, "Cancelled" if issubclass(kind, (CancelledError, GeneratorExit)) else kind.__name__)
+            failure = "Cancelled" if issubclass(kind, (CancelledError, GeneratorExit)) else kind.__name__
+            counts.ended(seconds, failure)
+        if counts.on_end is not None:
+            counts.on_end(seconds, failure or "", self.parts)
         if self._span is not None:
             self._span.end(None if kind is GeneratorExit else error)

@@ -14,16 +14,20 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jina.errors import ConfigError
 from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
 from jina.observe.logs import get_logger
 from jina.plan.plans import CLUSTER_DELAY, ProcessPlan
+
+if TYPE_CHECKING:
+    from jina.observe.metrics import Metrics
+    from jina.observe.observation import Observation
 
 Report = Callable[[dict[str, Any]], None]
 """Gets `{"phase": ...}`, with what belongs to the phase."""
@@ -87,10 +91,25 @@ class ProcessStats:
 
     def __init__(self) -> None:
         self.source: Callable[[], dict[str, int]] | None = None
+        self.counts: Metrics | None = None
+        """Those of the service, once there is one, for those who look closely."""
+        self.shape: Callable[[], Mapping[str, Any]] = dict
+        """What such people are told besides: of a gateway, its graph."""
+        self._observation: Observation | None = None
 
     def read(self) -> dict[str, int]:
         """The numbers now; empty before there is a service."""
         return {} if self.source is None else self.source()
+
+    def observe(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Observation.answer`; empty before there is a service. Any thread, one at a time."""
+        if self.counts is None:
+            return {}
+        if self._observation is None:
+            from jina.observe.observation import Observation
+
+            self._observation = Observation(self.counts, self.shape)
+        return self._observation.answer(question)
 
 
 LARGE = 1024 * 1024
@@ -303,6 +322,8 @@ class Parent:
         self.report = report
         self.tell: Report = lambda _: None
         """Tells it what belongs to no phase."""
+        self.ask_service: Callable[[bytes], bytes] = lambda _: b"{}"
+        """Answers a question about all processes of the service, see `jina.supervisor.observing`; blocks."""
         self.stop = stop or Stop()
         self.links = links or LinkInbox()
         self.stats = stats or ProcessStats()
@@ -329,6 +350,7 @@ class ProcessMain(ABC):
     def __init__(self, name: str, parent: Parent, loop: AbstractEventLoop) -> None:
         self._report, self._stop, self._links, self._stats = parent.report, parent.stop, parent.links, parent.stats
         self._tell_parent = parent.tell
+        self._ask_service = parent.ask_service
         self._loop = loop
         self._log = get_logger(name)
         self._signalled = False

@@ -21,7 +21,7 @@ Handler = Callable[..., Awaitable[None]]
 """Answers the exchange that it is called with; parts of its path come by name."""
 Methods = Mapping[str, Handler]
 ErrorForm = tuple[bytes, Sequence[Header]]
-"""The body of an error as JSON, and headers besides."""
+"""The body of an error, as JSON where the headers do not name another type, and the headers."""
 _PART = re.compile(r"\{(\w+)(:path)?\}")
 
 

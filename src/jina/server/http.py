@@ -575,8 +575,15 @@ class Exchange(ABC):
             if waiting is not None:
                 waiting.take(len(data))
 
+    def drop(self) -> None:
+        """Close the connection, whatever waits for the client."""
+        if self._waiting is not None:
+            self._waiting.close()
+
     async def fail(self, error: JinaError, headers: Iterable[Header] = (), body: bytes | None = None) -> None:
-        """Answer with an error, unless a response has begun; `body` is JSON to be sent in the place of our own.
+        """Answer with an error, unless a response has begun.
+
+        `body` is sent in the place of our own, as JSON where the headers do not name its type.
 
         Most clients send the whole body before they look for an answer. So where the connection ends with this one, the
         rest of the body is read first, for a bounded time (RFC 9112, section 9.6).
@@ -593,7 +600,9 @@ class Exchange(ABC):
             extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, TooLarge):
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
-        content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
+        content_type: Header | None = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
+        if any(name == b"content-type" for name, _ in extra):
+            content_type = None
         content = error_body(error, problem=problem) if body is None else body
         discard = not self._complete and (isinstance(error, TooLarge) or self.ends)
         await self.respond((content,), content_type, status=error.http_status, headers=extra, discard=discard)

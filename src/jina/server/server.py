@@ -117,7 +117,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
-        self._gate.draining = True
+        self._gate.drain()
         started, self._started = self._started, []
         shared = [one.socket for plan, one in zip(self._plans, started, strict=False) if plan.share_port]
         await hand_over_ports([one for one in shared if one is not None])

@@ -228,6 +228,7 @@ def _connect_parent(sock: socket.socket, control: Control) -> Parent:
     tune()
     parent = Parent(control.report, Stop(orchestrated=True))
     parent.tell = control.send
+    parent.ask_service = _ask_supervisor
     parent.links.on_use = lambda name: control.send({"linked": name})
 
     def on_message(message: dict[str, Any], link: socket.socket | None) -> None:
@@ -236,10 +237,20 @@ def _connect_parent(sock: socket.socket, control: Control) -> Parent:
         elif "unlink" in message:
             parent.links.add(str(message["unlink"]), None)
         elif "ask" in message:
-            control.send({"answer": message["ask"], "stats": parent.stats.read()})
+            answer = {"answer": message["ask"], "stats": parent.stats.read()}
+            if "observe" in message:
+                answer["observed"] = parent.stats.observe(message["observe"])
+            control.send(answer)
 
     watch(sock, parent.stop.abandon, on_message)
     return parent
+
+
+def _ask_supervisor(question: bytes) -> bytes:
+    """See `Parent.ask_service`."""
+    from jina.supervisor.observing import ask_supervisor
+
+    return ask_supervisor(question)
 
 
 def _prepare(plan: ExecutorPlan) -> None:

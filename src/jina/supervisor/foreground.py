@@ -83,8 +83,10 @@ def _serve(
             on_ready()
 
     try:
-        with serve_status(status.status):
-            return run(Parent(report, stop, stats=status.stats))
+        with serve_status(status.answer):
+            parent = Parent(report, stop, stats=status.stats)
+            parent.ask_service = status.answer
+            return run(parent)
     except Exception as error:
         served = phase in {"ready", "draining"}
         if served or (isinstance(error, JinaError) and isinstance(plan, GatewayPlan)):

@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,11 +25,16 @@ from jina.supervisor.status import ServiceStatus, status_of, with_agents
 from jina.supervisor.status_socket import answer
 from jina.supervisor.supervisor import SILENT, Notify, Order, ProcessSlot, Supervisor, owner
 
+if TYPE_CHECKING:
+    from jina.supervisor.observing import Observer
+
 _LOOK = 0.2
 """Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
 thread blocks on a lock, is handled only when the main thread runs Python code again."""
 _TELLING = 1.0
 """Seconds that a worker's own failure may come after the failure of the gateway that it caused."""
+_NOTICES = 200
+"""What people were told that is kept for those who look later."""
 _SHOWN = 12
 """Processes that `progress` names."""
 _ANSWERING = SILENT + 0.1
@@ -68,10 +74,17 @@ class ProcessGroup:
         plans = self.agents.start(plans)
         self.slots = [ProcessSlot(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
-        self._supervisor = Supervisor(name, self.slots, self._changed, notify or _logging(name))
-        self._supervisor.on_status_connection = lambda connection: answer(
-            connection, lambda: msgspec.json.encode(self.status())
-        )
+        self._notices: deque[dict[str, Any]] = deque(maxlen=_NOTICES)
+        """What people were told of the processes, as log records of the supervisor."""
+        notify = notify or _logging(name)
+
+        def tell(level: str, line: str) -> None:
+            notify(level, line)
+            self._notices.append({"time": time.time(), "level": level.upper(), "message": line})
+
+        self._supervisor = Supervisor(name, self.slots, self._changed, tell)
+        self._supervisor.on_status_connection = partial(answer, give=self._answer)
+        self._observer: Observer | None = None
 
     @property
     def processes(self) -> list[ChildProcess]:
@@ -218,10 +231,38 @@ class ProcessGroup:
             status = status_of(self.name, os.getpid(), self.slots)
         return with_agents(status)
 
-    def refresh(self) -> None:
-        """Ask all ready processes for their stats, and wait a moment for the answers."""
+    def _answer(self, question: bytes) -> bytes:
+        """The status as JSON, or what `Observer.answer` says to a question."""
+        if not question:
+            return msgspec.json.encode(self.status())
+        with self._changed:
+            if self._observer is None:
+                from jina.supervisor.observing import Observer
+
+                self._observer = Observer(self._observed)
+        return self._observer.answer(question)
+
+    def _observed(self) -> tuple[ServiceStatus, dict[str, dict[str, Any]], list[dict[str, Any]]]:
+        """The status, what each process tells, by its name, and the log records that came since the last question."""
+        self.refresh(closely=True)
+        observed: dict[str, dict[str, Any]] = {}
+        lines = []
+        while self._notices:
+            lines.append({"process": "supervisor", "pid": os.getpid(), **self._notices.popleft()})
+        with self._changed:
+            status = status_of(self.name, os.getpid(), self.slots)
+            for slot in self.slots:
+                process = slot.process
+                if process.ready:
+                    observed[slot.name] = process.observed
+                while process.lines:
+                    lines.append({"process": slot.name, **process.lines.popleft()})
+        return with_agents(status), observed, lines
+
+    def refresh(self, *, closely: bool = False) -> None:
+        """Ask all ready processes for their stats, `closely` as `Supervisor.request_stats` does, and wait a moment."""
         deadline = time.monotonic() + _ANSWERING
-        wanted = self._supervisor.request_stats()
+        wanted = self._supervisor.request_stats(closely=closely)
         with self._changed:
             while (left := deadline - time.monotonic()) > 0 and self._supervisor.thread.is_alive():
                 owing = (one for one in self.processes if one.ready and one.answered != one.asked)

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,8 @@ _DURING = {
     "joining": "to join its group",
     "setup": "in setup_server",
 }
+MOST_LINES = 1000
+"""Log records of a process that wait to be taken."""
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -235,6 +238,11 @@ class ChildProcess:
         self.files: set[str] = set()
         """Those of the user's code that it loaded, where the plan wants them watched."""
         self.stats: dict[str, int] = {}
+        self.observed: dict[str, Any] = {}
+        """What it told last to those who look closely, see `jina.observe.observation`; without its log records."""
+        self.lines: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
+        """Its log records, for who takes them."""
+        self._last_line = 0
         self._asked_at = 0.0
         self.asked = self.answered = 0
         self.cause = ""
@@ -346,13 +354,19 @@ class ChildProcess:
         owing = time.monotonic() - self._asked_at if self.asked != self.answered else 0.0
         return max(owing, self.stats.get("silent_ms", 0) / 1000)
 
-    def ask(self) -> bool:
-        """Send a health question, unless one is unanswered; returns whether it was sent."""
+    def ask(self, *, closely: bool = False) -> bool:
+        """Send a health question, unless one is unanswered; returns whether it was sent.
+
+        `closely` also asks for what `observed` and `lines` hold.
+        """
         if self.asked != self.answered or not self.running:
             return False
         self.asked += 1
         self._asked_at = time.monotonic()
-        self.send_message(ask=self.asked)
+        if closely:
+            self.send_message(ask=self.asked, observe={"logs": self._last_line})
+        else:
+            self.send_message(ask=self.asked)
         return True
 
     def give_up(self) -> None:
@@ -379,10 +393,19 @@ class ChildProcess:
             self.wanted = dict(report["wanted"])
         elif "answer" in report:
             self.stats, self.answered = dict(report["stats"]), int(report["answer"])
+            if "observed" in report:
+                self._on_observed(report["observed"])
         elif "files" in report:
             self.files = set(report["files"])
         elif "crash" in report:
             self.cause = str(report["crash"])
+
+    def _on_observed(self, observed: dict[str, Any]) -> None:
+        lines = observed.pop("logs", [])
+        if lines:
+            self._last_line = int(lines[-1]["seq"])
+            self.lines.extend(lines)
+        self.observed = observed
 
     def _on_phase(self, report: dict[str, Any]) -> None:
         self.phase = str(report["phase"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -15,6 +16,9 @@ from jina.config.paths import absolute
 from jina.plan.plans import ConsensusPlan, ListenerPlan, ProcessPlan, WorkerPlan
 from jina.runtime.process import ProcessStats
 from jina.supervisor.supervisor import SILENT, ProcessSlot, owner
+
+if TYPE_CHECKING:
+    from jina.supervisor.observing import Observer
 
 _PATIENCE = 1.0
 """Seconds that an agent gets to answer."""
@@ -186,14 +190,35 @@ class ForegroundStatus:
         self.stats = ProcessStats()
         self._plan = plan
         self._state, self._since = "starting", time.monotonic()
+        self._observer: Observer | None = None
+        self._last_line = 0
+        self._lock = threading.Lock()
+
+    def answer(self, question: bytes) -> bytes:
+        """The `ServiceStatus` as JSON, or what `Observer.answer` says to a question."""
+        if not question:
+            return msgspec.json.encode(self.status())
+        with self._lock:
+            if self._observer is None:
+                from jina.supervisor.observing import Observer
+
+                self._observer = Observer(self._observed)
+        return self._observer.answer(question)
+
+    def _observed(self) -> tuple[ServiceStatus, dict[str, dict[str, Any]], list[dict[str, Any]]]:
+        observed = self.stats.observe({"logs": self._last_line})
+        lines = [{"process": self._plan.name, **line} for line in observed.pop("logs", [])]
+        if lines:
+            self._last_line = lines[-1]["seq"]
+        return with_agents(self.status()), {self._plan.name: observed}, lines
 
     def report(self, phase: str) -> None:
         """It has come so far."""
         self._state = phase if phase in {"ready", "draining"} else "starting"
         self._since = time.monotonic()
 
-    def status(self) -> bytes:
-        """The `ServiceStatus` as JSON."""
+    def status(self) -> ServiceStatus:
+        """How it is now."""
         stats = self.stats.read()
         process = ProcessStatus(
             name=self._plan.name,
@@ -208,7 +233,7 @@ class ForegroundStatus:
             metrics=_metrics(self._plan),
             probes=_probes(self._plan),
         )
-        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan], [stats]))
+        return _whole(owner(self._plan), os.getpid(), [process], [self._plan], [stats])
 
 
 def _process(slot: ProcessSlot) -> ProcessStatus:

@@ -20,7 +20,12 @@ from contextlib import contextmanager
 _CREDENTIALS = struct.Struct("3i")
 _PATIENCE = 8.0
 """Seconds that an answer may take."""
+_ASKING = 0.3
+"""Seconds in which a client says what it asks for."""
+_LONGEST = 64 * 1024
 _numbers = itertools.count()
+Give = Callable[[bytes], bytes]
+"""Answers a question; an empty one is for the status."""
 
 
 def open_status_socket() -> socket.socket | None:
@@ -37,17 +42,28 @@ def open_status_socket() -> socket.socket | None:
     return server
 
 
-def answer(connection: socket.socket, give: Callable[[], bytes]) -> None:
-    """Send the answer to a client of this user or root."""
+def answer(connection: socket.socket, give: Give) -> None:
+    """Send a client of this user or root what `give` returns for its question, which is empty for the status."""
     with connection, contextlib.suppress(OSError):
-        connection.settimeout(_PATIENCE)
         if _user(connection) in {os.getuid(), 0}:
-            connection.sendall(give())
+            question = _question(connection)
+            connection.settimeout(_PATIENCE)
+            connection.sendall(give(question))
+
+
+def _question(connection: socket.socket) -> bytes:
+    """The line that a client sends at once; a client that sends nothing, as those before, wants the status."""
+    connection.settimeout(_ASKING)
+    data = b""
+    with contextlib.suppress(TimeoutError):
+        while not data.endswith(b"\n") and len(data) < _LONGEST and (more := connection.recv(_LONGEST)):
+            data += more
+    return data.strip()
 
 
 @contextmanager
-def serve_status(give: Callable[[], bytes]) -> Generator[None]:
-    """Serve the status of this process from a thread; `give` returns the answer."""
+def serve_status(give: Give) -> Generator[None]:
+    """Serve the status of this process from a thread."""
     server = open_status_socket()
     if server is None:
         yield
@@ -62,7 +78,7 @@ def serve_status(give: Callable[[], bytes]) -> Generator[None]:
         thread.join(_PATIENCE)
 
 
-def _accept_loop(server: socket.socket, give: Callable[[], bytes]) -> None:
+def _accept_loop(server: socket.socket, give: Give) -> None:
     with contextlib.suppress(OSError):  # it was closed
         while True:
             answer(server.accept()[0], give)
@@ -81,9 +97,8 @@ def ask_all() -> Iterator[tuple[int, bytes | None]]:
             server.connect(f"\0{name}")
             if _user(server) != os.getuid():
                 continue
-            server.settimeout(_PATIENCE)
             try:
-                data = b"".join(iter(lambda: server.recv(1 << 16), b""))
+                data = _asked(server, b"")
             except TimeoutError:
                 yield pid, None
                 continue
@@ -91,15 +106,45 @@ def ask_all() -> Iterator[tuple[int, bytes | None]]:
                 yield pid, data
 
 
+def ask(pid: int, question: bytes) -> Iterator[tuple[str, bytes]]:
+    """What each service of a process of this user answers to a question, by the name of its socket."""
+    for _, name in _names(pid):
+        with contextlib.suppress(OSError):
+            yield name, ask_one(name, question)
+
+
+def ask_one(name: str, question: bytes) -> bytes:
+    """The answer of the service whose socket has a name; raises `OSError` where there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.settimeout(_PATIENCE)
+        server.connect(f"\0{name}")
+        if _user(server) != os.getuid():
+            raise ConnectionRefusedError(f"{name} belongs to another user")
+        return _asked(server, question)
+
+
+def _asked(server: socket.socket, question: bytes) -> bytes:
+    server.settimeout(_PATIENCE)
+    with contextlib.suppress(BrokenPipeError):
+        server.sendall(question + b"\n")
+    data = bytearray()
+    # One of an earlier version closes without having read the question.
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := server.recv(1 << 16):
+            data += chunk
+    return bytes(data)
+
+
 def _prefix() -> str:
     return f"jina/{os.getuid()}/"
 
 
-def _names() -> list[tuple[int, str]]:
+def _names(pid: int | None = None) -> list[tuple[int, str]]:
+    """The process and the name of each socket of this user, or of those of one process."""
     form = re.compile(rf" @({re.escape(_prefix())}([0-9]+)/[0-9]+)$", re.ASCII)
     with contextlib.suppress(OSError), open("/proc/net/unix", errors="replace") as file:
         found = {match[1]: int(match[2]) for line in file if (match := form.search(line.rstrip("\n")))}
-        return sorted((pid, name) for name, pid in found.items())
+        return sorted((number, name) for name, number in found.items() if pid in {None, number})
     return []
 
 

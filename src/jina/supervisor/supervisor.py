@@ -648,6 +648,7 @@ class Supervisor:
         self._within: float | None = None
         self._kill_at: float | None = None
         self._rounds_wanted = 0
+        self._closely = False
         self._status_socket = open_status_socket()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)  # noqa: FBT003 - the standard library's signature
@@ -686,9 +687,13 @@ class Supervisor:
         self._reconciler.orders.append(order)
         self._wake()
 
-    def request_stats(self) -> int:
-        """Ask for the stats of all processes; returns the value of `rounds` once they were asked."""
+    def request_stats(self, *, closely: bool = False) -> int:
+        """Ask for the stats of all processes; returns the value of `rounds` once they were asked.
+
+        `closely` asks for what `ChildProcess.observed` holds too.
+        """
         with self._changed:
+            self._closely = self._closely or closely
             self._rounds_wanted += 1
             wanted = self._rounds_wanted
         self._wake()
@@ -812,10 +817,10 @@ class Supervisor:
         if self.rounds == self._rounds_wanted:
             return
         with self._changed:
-            self.rounds = self._rounds_wanted
+            self.rounds, closely, self._closely = self._rounds_wanted, self._closely, False
             for slot in self._slots:
                 if slot.process.ready:
-                    slot.process.ask()
+                    slot.process.ask(closely=closely)
             self._changed.notify_all()
 
     # --- the end ------------------------------------------------------------------------------------------

@@ -40,7 +40,9 @@ class BatchItem:
     `over` once no caller waits for it: it was answered, cancelled, or came too late.
     """
 
-    __slots__ = ("docs", "documents", "future", "jobs", "left", "over", "parameters", "request", "results", "span")
+    __slots__ = (
+        "docs", "documents", "future", "jobs", "left", "over", "parameters", "parts", "request", "results", "span",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -63,6 +65,8 @@ class BatchItem:
         """Those that run a part of it."""
         self.results: dict[int, Any] = {}
         """Of a request of several parts: the answered documents of each by its start."""
+        self.parts: dict[str, Any] | None = None
+        """See `Observed.parts`."""
         self.over = False
         self.left = False
         """No caller waits any more, but a job still runs."""
@@ -161,6 +165,9 @@ class BatchJob(Job):
             return
         now = time.monotonic()
         self._waits = [now - part.arrived for part in batch]
+        for part in batch:
+            if part.item.parts is not None:
+                part.item.parts["queue"] = now - part.arrived
         tries = attempts(batch, apart=self._gatherer.apart)
         parts, first = next(tries), True
         while not self.abandoned:
@@ -169,6 +176,9 @@ class BatchJob(Job):
             if pieces and (arguments := self._arguments(pieces)) is not None:
                 docs = self._joined(pieces)
                 self._sizes.append(sum(len(part) for part, _ in pieces))
+                for part, _ in pieces:
+                    if part.item.parts is not None:
+                        part.item.parts["batch"] = self._sizes[-1]
                 span = self._span(pieces, arguments)
                 outcome: Any = None
                 try:
@@ -374,8 +384,16 @@ class BatchQueue:
         """How many requests wait for a batch."""
         return self._batcher.requests
 
-    async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
+    async def outcome(
+        self,
+        request: Request,
+        span: traces.RequestSpan | None,
+        docs: Any = None,
+        parts: dict[str, Any] | None = None,
+    ) -> tuple[Reply, bool]:
         """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already.
+
+        `parts` are those of `Observed`, which get the wait and the size of the batch.
 
         Raises a `JinaError`. Cancelling takes the request out of the queue, or discards the result
         of its part of a running batch.
@@ -390,6 +408,7 @@ class BatchQueue:
         key = json.dumps(parameters, sort_keys=True, default=repr) if parameters else ""
         count = weights if isinstance(weights, int) else len(weights)
         item = BatchItem(request, span, docs, count, parameters, loop.create_future())
+        item.parts = parts
         timer = None
         if request.deadline is not None:
             timer = loop.call_later(max(0.0, request.deadline - time.monotonic()), _expire, item)

@@ -308,8 +308,17 @@ class Gathers(Protocol):
         """How many requests wait for a batch."""
         ...
 
-    async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
-        """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already."""
+    async def outcome(
+        self,
+        request: Request,
+        span: traces.RequestSpan | None,
+        docs: Any = None,
+        parts: dict[str, Any] | None = None,
+    ) -> tuple[Reply, bool]:
+        """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already.
+
+        `parts` are those of `Observed`.
+        """
         ...
 
     def flush(self, *, on: bool) -> None:

@@ -22,6 +22,7 @@ from jina.net.service import LocalService
 from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import ListenerPlan, WorkerPlan
+from jina.runtime.console import console_of
 from jina.runtime.process import (
     SWITCH_INTERVAL,
     LinkInbox,
@@ -241,7 +242,7 @@ class WorkerProcess(ProcessMain):
             service.watchdog.start()
             service.loop_timer.start()
             service.state = "ready"
-            self._stats.source = service.stats
+            self._stats.source, self._stats.counts = service.stats, service.counts
             links.open()
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
@@ -273,7 +274,10 @@ class WorkerProcess(ProcessMain):
             grpc_options=plan.grpc_server_options,
             limits=limits_of(plan),
             access=plan.access,
-            apis=load(plan.http.apis if plan.listeners else ()),
+            apis=[
+                *load(plan.http.apis if plan.listeners else ()),
+                *console_of(plan.http, plan.listeners, self._ask_service),
+            ],
             customise=extension_of(service.executor),
         )
 

@@ -167,11 +167,12 @@ class WorkerService:
         counts, size = handler.counts, size_of(request.payload)
         span = self._span(request, handler) if traces.SDK in sys.modules else None
         with Observed(counts, size, self._admission, span) as observed:
+            parts = observed.parts = None if counts.on_end is None else {"id": request.request_id}
             slow = size > LARGE and request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
             batch_queue = handler.batch_queue
             if batch_queue is not None and (request.branches is None or not self._owner.no_reduce or slot_queue):
-                reply, slow = await batch_queue.outcome(request, span, docs)
+                reply, slow = await batch_queue.outcome(request, span, docs, parts)
             else:
                 job = HandlerJob(handler, request, span, docs)
                 del docs
@@ -179,6 +180,8 @@ class WorkerService:
                 counts.queue_seconds.observe(job.began - observed.started)
                 counts.handler_seconds.observe(job.seconds)
                 counts.documents += job.documents
+                if parts is not None:
+                    parts |= {"queue": job.began - observed.started, "handler": job.seconds}
             return reply if not slow else await self._encoded(request, reply)
 
     async def _decoded(self, request: Request, handler: Handler) -> Any:
@@ -239,6 +242,9 @@ class WorkerService:
             finally:
                 job.leave()
                 counts.documents += job.documents
+                if counts.on_end is not None:
+                    waited = (job.began or observed.started) - observed.started
+                    observed.parts = {"id": request.request_id, "stream": True, "queue": waited}
                 if job.began:
                     counts.queue_seconds.observe(job.began - observed.started)
                 counts.handler_seconds.observe(time.perf_counter() - observed.started)

@@ -171,9 +171,15 @@ class SlotQueue:
     def flush(self, *, on: bool) -> None:
         """Nothing here waits for others to come."""
 
-    async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
+    async def outcome(
+        self,
+        request: Request,
+        span: traces.RequestSpan | None,
+        docs: Any = None,
+        parts: dict[str, Any] | None = None,
+    ) -> tuple[Reply, bool]:
         """All outputs of a stream as one answer, and whether it takes long to encode."""
-        del span  # a step is of many requests; each is in the span of its call
+        del span, parts  # a step is of many requests; each is in the span of its call
         counts, stream, items = self.handler.counts, SlotStream(self, request, docs), []
         arrived = time.perf_counter()
         stream.start()

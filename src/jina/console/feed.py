@@ -1,0 +1,196 @@
+"""The feed of one service: asked once a second while somebody looks, sent to each viewer as it takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from jina.console.model import Model, merge_patch
+from jina.errors import Overloaded
+from jina.observe.logs import get_logger
+from jina.server.http import dumps
+
+INTERVAL: Final = 1.0
+"""Seconds between two messages."""
+MOST_VIEWERS: Final = 16
+"""Of the feeds and the logs of one process."""
+SLOW: Final = 15.0
+"""Seconds that a viewer may take for one message."""
+LINGER: Final = 10.0
+"""Seconds for which the feed goes on without viewers, such as one that loads the page again."""
+Ask = Callable[[bytes], bytes]
+"""Answers a question, see `jina.supervisor.observing`; blocks."""
+
+
+def event(name: str, data: Any) -> bytes:
+    """A server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), dumps(data))
+
+
+class Viewer:
+    """One who looks. What it did not take yet is replaced by what is newer, so that it never costs more."""
+
+    def __init__(self, drop: Callable[[], None]) -> None:
+        self.behind = True
+        """Whether it needs the whole state, as it missed some of the changes."""
+        self.busy_since: float | None = None
+        self.reason: str | None = None
+        """Why its stream ends."""
+        self._drop = drop
+        self._waiting: bytes | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has taken all that it was given."""
+        return self.busy_since is None
+
+    def give(self, data: bytes, now: float) -> None:
+        """The next message; only for one that is idle."""
+        self._waiting, self.busy_since = data, now
+        self._changed.set()
+
+    def end(self, reason: str) -> None:
+        """No more follows."""
+        self.reason = reason
+        self._changed.set()
+
+    def drop(self) -> None:
+        """Close its connection, as it does not take what was sent."""
+        self.reason = "too slow"
+        self._drop()
+
+    async def messages(self) -> AsyncGenerator[bytes]:
+        """What is to be sent to it, until it ends."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            data, self._waiting = self._waiting, None
+            if data is not None:
+                yield data
+                self.busy_since = None
+            if self.reason is not None:
+                yield event("end", {"reason": self.reason})
+                return
+
+
+class Places:
+    """How many look at one process, at whatever."""
+
+    def __init__(self, most: int = MOST_VIEWERS) -> None:
+        self._most = most
+        self.taken = 0
+
+    def take(self) -> None:
+        """One more; raises `Overloaded` where there are too many."""
+        if self.taken >= self._most:
+            raise Overloaded(f"{self.taken} look at the console of this process already", retry_after=5.0)
+        self.taken += 1
+
+    def free(self) -> None:
+        """One less."""
+        self.taken -= 1
+
+
+class Feed:
+    """The state of one service; on one loop. `clock` gives monotonic seconds, `wall` seconds since the epoch."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.model = Model()
+        self._ask = ask
+        self._interval = interval
+        self._clock = clock
+        self._wall = wall
+        self._viewers: set[Viewer] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._number = 0
+        self._sent: dict[str, Any] = {}
+        self._log = get_logger("jina.console")
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is asked at present."""
+        return self._running is not None and not self._running.done()
+
+    def enter(self, drop: Callable[[], None]) -> Viewer:
+        """One more looks; `drop` closes its connection."""
+        viewer = Viewer(drop)
+        self._viewers.add(viewer)
+        if not self.running:
+            self._running = asyncio.create_task(self._run())
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """One looks no more."""
+        self._viewers.discard(viewer)
+
+    def stop(self, reason: str) -> None:
+        """End all streams."""
+        if self._running is not None:
+            self._running.cancel()
+        for viewer in self._viewers:
+            viewer.end(reason)
+
+    async def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """What the service answers; empty where it does not."""
+        data = await asyncio.to_thread(self._ask, dumps(question))
+        found: dict[str, Any] = msgspec.json.decode(data)
+        return found
+
+    async def _run(self) -> None:
+        """Ask and tell until nobody has looked for a while."""
+        empty_since: float | None = None
+        while empty_since is None or self._clock() - empty_since < LINGER:
+            began = self._clock()
+            try:
+                await self._turn()
+            except Exception as error:  # noqa: BLE001 - the next turn may succeed
+                self._log.warning("the console could not ask its service: %r", error)
+                self._tell({**self._sent, "problems": [f"the service could not be asked: {error}"]})
+            if self._viewers:
+                empty_since = None
+            elif empty_since is None:
+                empty_since = began
+            await asyncio.sleep(max(0.0, self._interval - (self._clock() - began)))
+        self._sent = {}
+
+    async def _turn(self) -> None:
+        told = await self.answer({})
+        if "status" not in told:
+            self._tell({**self._sent, "problems": ["the supervisor of this process does not answer"]})
+            return
+        state = self.model.update(self._wall(), told)
+        self._tell({**state, "viewers": len(self._viewers)})
+
+    def _tell(self, state: dict[str, Any]) -> None:
+        """Give each viewer what has changed since the last message, or all where it has not got that."""
+        self._number += 1
+        state["seq"] = self._number
+        whole = delta = b""
+        now = self._clock()
+        for viewer in list(self._viewers):
+            if not viewer.idle:
+                viewer.behind = True
+                if now - (viewer.busy_since or now) > SLOW:
+                    self._log.warning("a viewer of the console is dropped: it does not take what is sent")
+                    self._viewers.discard(viewer)
+                    viewer.drop()
+            elif viewer.behind:
+                whole = whole or event("state", state)
+                viewer.behind = False
+                viewer.give(whole, now)
+            else:
+                delta = delta or event("delta", merge_patch(self._sent, state))
+                viewer.give(delta, now)
+        self._sent = state
