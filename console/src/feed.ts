@@ -20,6 +20,8 @@ export const track = signal("total");
 
 const WINDOW = 900;
 const LONGEST_WAIT = 15;
+/** Milliseconds of reading at a stretch. */
+const BREATH = 5;
 let running: AbortController | null = null;
 
 /** Begin, or begin again, to follow the service. */
@@ -92,16 +94,38 @@ async function listen(control: AbortController): Promise<void> {
   const answer = await ask(`console/feed?${serviceQuery()}`, { signal: control.signal });
   if (!answer.body) return;
   void fetchHistory(track.value);
+  let latest: State | null = null;
+  let began = performance.now();
   for await (const { event, data } of eventsOf(answer.body)) {
     if (control.signal.aborted) return;
-    if (event === "state") take(JSON.parse(data) as State);
-    else if (event === "delta" && state.value) take(merged(state.value, JSON.parse(data)));
-    else if (event === "end") {
+    if (event === "state") take((latest = JSON.parse(data) as State));
+    else if (event === "delta" && latest) {
+      const patch: unknown = JSON.parse(data);
+      latest = merged<State>(latest, patch);
+      // Of a large service a message comes in parts; the last of them has the time.
+      if (isObject(patch) && "time" in patch) take(latest);
+    } else if (event === "end") {
       const told: unknown = JSON.parse(data);
       trouble.value = isObject(told) ? String(told.reason ?? "") : "";
       return;
     }
+    if (performance.now() - began > BREATH) {
+      await breath();
+      began = performance.now();
+    }
   }
+}
+
+/** Let the browser draw and answer before more is read. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      resolve();
+    };
+    channel.port2.postMessage(null);
+  });
 }
 
 function take(next: State): void {

@@ -1,6 +1,6 @@
 /** How fast the service is, and where the time of its slowest requests went. */
 import { signal } from "@preact/signals";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Chart } from "./chart.tsx";
 import { curves, showTrack, state, track } from "./feed.ts";
 import { bytes, clock, cores, count, plural, rate, seconds } from "./format.ts";
@@ -203,13 +203,11 @@ const ROWS = 50;
 function Machines({ now }: { now: State }) {
   const [rows, setRows] = useState(ROWS);
   const all = Object.entries(now.processes);
-  const sorted = [...all].sort(([, left], [, right]) => (right.rss ?? 0) - (left.rss ?? 0));
-  // In the order of the last look, or rows would jump about under the pointer.
-  const [order, setOrder] = useState<string[]>([]);
+  // In the order of the first look, or rows would jump about under the pointer.
   const names = all.map(([name]) => name).join();
-  useEffect(() => setOrder(sorted.map(([name]) => name)), [names]);
-  const shown = (order.length ? order : sorted.map(([name]) => name)).slice(0, rows);
-  const most = Math.max(1, ...all.map(([, one]) => one.rss ?? 0));
+  const order = useMemo(() => [...all].sort(([, left], [, right]) => (right.rss ?? 0) - (left.rss ?? 0)).map(([name]) => name), [names]);
+  const shown = order.slice(0, rows);
+  const most = all.reduce((large, [, one]) => Math.max(large, one.rss ?? 0), 1);
   return (
     <section class="panel" aria-labelledby="machines">
       <h2 id="machines">Processor and memory</h2>

@@ -6,31 +6,38 @@ export interface StreamEvent {
 
 /** Reads server-sent events out of text that comes in pieces (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
 export class EventReader {
-  #rest = "";
+  #begun: string[] = [];
   #event = "";
   #data: string[] = [];
 
   /** The events that are complete with this piece. */
   read(piece: string): StreamEvent[] {
-    const found: StreamEvent[] = [];
-    const lines = (this.#rest + piece).split("\n");
-    this.#rest = lines.pop() ?? "";
-    for (const raw of lines) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-      if (!line) {
-        if (this.#data.length || this.#event) found.push({ event: this.#event || "message", data: this.#data.join("\n") });
-        this.#event = "";
-        this.#data = [];
-      } else if (!line.startsWith(":")) {
-        const colon = line.indexOf(":");
-        const name = colon < 0 ? line : line.slice(0, colon);
-        let value = colon < 0 ? "" : line.slice(colon + 1);
-        if (value.startsWith(" ")) value = value.slice(1);
-        if (name === "event") this.#event = value;
-        else if (name === "data") this.#data.push(value);
-      }
+    // A long line comes in many pieces: they are put together once, when its end is there.
+    const end = piece.lastIndexOf("\n");
+    if (end < 0) {
+      this.#begun.push(piece);
+      return [];
     }
-    return found;
+    const lines = (this.#begun.join("") + piece.slice(0, end)).split("\n");
+    this.#begun = end + 1 < piece.length ? [piece.slice(end + 1)] : [];
+    return lines.flatMap((line) => this.#take(line.endsWith("\r") ? line.slice(0, -1) : line));
+  }
+
+  #take(line: string): StreamEvent[] {
+    if (!line) {
+      const found = this.#data.length || this.#event ? [{ event: this.#event || "message", data: this.#data.join("\n") }] : [];
+      this.#event = "";
+      this.#data = [];
+      return found;
+    }
+    if (line.startsWith(":")) return [];
+    const colon = line.indexOf(":");
+    const name = colon < 0 ? line : line.slice(0, colon);
+    let value = colon < 0 ? "" : line.slice(colon + 1);
+    if (value.startsWith(" ")) value = value.slice(1);
+    if (name === "event") this.#event = value;
+    else if (name === "data") this.#data.push(value);
+    return [];
   }
 }
 
