@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import grpc
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -24,12 +26,23 @@ def program(name):
 class Program:
     """A server of ours in a process of its own."""
 
-    def __init__(self, process, log):
+    def __init__(self, process, log, authority):
         self.process = process
+        self.authority = authority
+        """The file of who signed its certificate; None where it speaks without TLS."""
         self._log = log
         line = process.stdout.readline()
         assert line, self.said()
         self.port = int(line)
+
+    @property
+    def tls(self):
+        """How to connect to it: an argument of asyncio."""
+        if self.authority is None:
+            return None
+        context = ssl.create_default_context(cafile=self.authority)
+        context.set_alpn_protocols(["h2"])
+        return context
 
     def look(self):
         """What it holds: KiB of `memory`, `connections` and `tasks`."""
@@ -54,8 +67,9 @@ class Program:
 
 
 @contextlib.contextmanager
-def serving(engine, what, *files):
-    """A server of ours in a process of its own."""
+def serving(engine, what, certificate=None, clients=None):
+    """A server of ours in a process of its own, which asks for certificates that the authority `clients` signed."""
+    files = [] if certificate is None else [certificate.file, certificate.key, *([clients] if clients else [])]
     words = [sys.executable, "-m", "tests.http2.serve", engine, what, *files]
     with (
         tempfile.NamedTemporaryFile("w") as log,
@@ -64,6 +78,15 @@ def serving(engine, what, *files):
         ) as process,
     ):
         try:
-            yield Program(process, log)
+            yield Program(process, log, certificate.authority if certificate else None)
         finally:
             process.kill()
+
+
+def channel(server, *, aio=False, certificate=None):
+    """A channel of grpcio to it; `certificate` is what the client shows."""
+    library, address = (grpc.aio if aio else grpc), f"127.0.0.1:{server.port}"
+    if server.authority is None:
+        return library.insecure_channel(address)
+    shown = () if certificate is None else (Path(certificate.key).read_bytes(), Path(certificate.file).read_bytes())
+    return library.secure_channel(address, grpc.ssl_channel_credentials(Path(server.authority).read_bytes(), *shown))

@@ -1,7 +1,8 @@
-"""A server in a process of its own: `python -m tests.http2.serve ENGINE WHAT [CERTIFICATE KEY]` prints its port.
+"""A server in a process of its own: `python -m tests.http2.serve ENGINE WHAT [CERTIFICATE KEY [AUTHORITY]]`.
 
-ENGINE is the library that speaks HTTP/2, WHAT is `notes`, the sample service on a listener, or `testing`, gRPC's own
-service for interoperability. For each line on its standard input it prints a line of JSON that says what it holds.
+It prints its port. ENGINE is the library that speaks HTTP/2, WHAT is `notes`, the sample service on a listener, or
+`testing`, gRPC's own service for interoperability. Clients must show a certificate that AUTHORITY signed. For each line
+on its standard input it prints a line of JSON that says what it holds.
 """
 
 import asyncio
@@ -33,11 +34,11 @@ FRAME = 16384
 
 MESSAGE = 4_000_000
 """Bytes of the largest message."""
+TLS = TlsPlan(certfile=FILES[0], keyfile=FILES[1], ca_file=FILES[2] if FILES[2:] else None) if FILES else None
 
 
 async def notes():
-    tls = TlsPlan(certfile=FILES[0], keyfile=FILES[1]) if FILES else None
-    plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0, tls=tls)
+    plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0, tls=TLS)
     service = SampleService()
     service.requests = deque(maxlen=10)  # they may be millions
     limits = Limits(message_size=MESSAGE)
@@ -47,9 +48,8 @@ async def notes():
 
 
 async def testing():
-    tls = TlsPlan(certfile=FILES[0], keyfile=FILES[1]) if FILES else None
     terms = Terms(TestService().find, aborted, ConnectionSettings(), Unread(Bounds()), set())
-    context = grpc_context(tls) if tls is not None else None
+    context = grpc_context(TLS) if TLS is not None else None
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: GrpcConnection(terms), "127.0.0.1", 0, ssl=context)
     return server.sockets[0].getsockname()[1]

@@ -39,7 +39,7 @@ of priorities, which RFC 9113 has no more, and closes the connection where one s
 def test_the_client_of_grpc(engine, tls, tmp_path):
     client = program("interop_client")
     files = certificate(tmp_path) if tls else None
-    with serving(engine, "testing", *((files.file, files.key) if files else ())) as server:
+    with serving(engine, "testing", files) as server:
         port = server.port
         words = [client, "-server_host=127.0.0.1", f"-server_port={port}"]
         if files:
@@ -54,12 +54,13 @@ def test_the_client_of_grpc(engine, tls, tmp_path):
     assert not failed
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_specification_of_http2(engine, tmp_path):
+def test_the_specification_of_http2(engine, tls, tmp_path):
     spec, report = program("h2spec"), tmp_path / "report.xml"
-    with serving(engine, "notes") as server:
+    with serving(engine, "notes", certificate(tmp_path) if tls else None) as server:
         port = server.port
-        words = [spec, "-S", "-h", "127.0.0.1", "-p", str(port), "-o", "2", "-j", str(report)]
+        words = [spec, "-S", "-h", "127.0.0.1", "-p", str(port), "-o", "2", "-j", str(report), *(["-t", "-k"] * tls)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     cases = list(ET.parse(report).getroot().iter("testcase"))

@@ -9,16 +9,17 @@ import contextlib
 import os
 import sys
 
-import grpc
 import pytest
 
 from jina.codec import pb
+from tests.certificates import certificate
 from tests.fuzz.mutations import rng
 from tests.http2 import frames
-from tests.http2.programs import serving
+from tests.http2.programs import channel, serving
 
 ENDED = 60
 """Seconds in which a connection must be answered and closed."""
+LEFT_ALONE = 0.5
 AT_ONCE = 8
 CALM = 0.02
 """Seconds between two calls of the client that is served meanwhile; without them it takes most of the time."""
@@ -27,30 +28,37 @@ LEFT = 1024
 FRAMES = int(os.environ.get("JINA_FUZZ_FRAMES", "0"))
 
 
-async def spoken(port, data):
-    """All that the server says to these bytes until it closes; whether it read them to their end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def spoken(server, data):
+    """All that the server says to these bytes until it closes; whether it read them to their end.
+
+    TLS has no end of what one side says, so that a server that waits for the rest of a frame is left alone.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.tls)
     said = b""
     try:
-        async with asyncio.timeout(ENDED):
+        async with asyncio.timeout(ENDED if server.tls is None else LEFT_ALONE):
             writer.write(data)
-            writer.write_eof()
+            if server.tls is None:
+                writer.write_eof()
             while part := await reader.read(65_536):
                 said = said[-len(frames.PONG) :] + part
                 if frames.PONG in said:
                     return True
     except ConnectionError:
         pass  # it had seen enough
+    except TimeoutError:
+        if server.tls is None:
+            raise
     finally:
         writer.transport.abort()
     return False
 
 
-async def beside(port, stop, every=0.0):
+async def beside(server, stop, every=0.0):
     """A well-behaved client meanwhile, with a call `every` so many seconds: each is answered. Gives their number."""
     count = 0
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        upper = channel.unary_unary(frames.UNARY.decode())
+    async with channel(server, aio=True) as opened:
+        upper = opened.unary_unary(frames.UNARY.decode())
         while not stop.is_set():
             answer = pb.DataRequestProto.FromString(await upper(frames.request("/upper", "abc"), timeout=ENDED))
             assert answer.data.docs.docs[0].data["text"].text == "ABC"
@@ -70,10 +78,10 @@ async def send_all(server, make, chance, connections):
     async def some():
         nonlocal whole
         for _ in left:
-            read = await spoken(server.port, make(chance))
+            read = await spoken(server, make(chance))
             whole += read
 
-    calm = asyncio.create_task(beside(server.port, stop, CALM))
+    calm = asyncio.create_task(beside(server, stop, CALM))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
@@ -97,6 +105,13 @@ async def settled(server):
 @pytest.fixture(scope="module", params=["ngh2", "h2"])
 def server(request):
     with serving(request.param, "notes") as started:
+        started.engine = request.param
+        yield started
+
+
+@pytest.fixture(scope="module", params=["ngh2", "h2"])
+def encrypted(request, tmp_path_factory):
+    with serving(request.param, "notes", certificate(tmp_path_factory.mktemp("tls"))) as started:
         started.engine = request.param
         yield started
 
@@ -136,3 +151,9 @@ def test_frames(server, count):
 def test_header_blocks(server, count):
     """In a connection 10 requests, of which at most one cannot be read."""
     attack(server, "header blocks", lambda chance: frames.some_blocks(chance, 10), count // 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_frames_over_tls(encrypted):
+    attack(encrypted, "frames over TLS", lambda chance: frames.some_frames(chance, 30), 300)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.certificates import certificate
 from tests.http2 import frames
 from tests.http2.frames import PREFACE, Speaker, frame, framed, head, request, reset, settings, window
 from tests.http2.programs import serving
@@ -28,6 +29,13 @@ CALL = b"/jina.JinaRPC/Call"
 def server(request):
     with serving(request.param, "notes") as started:
         asyncio.run(under(started, rapid_reset, reads=True, at_once=1))  # what is loaded and kept with the first
+        yield started
+
+
+@pytest.fixture(scope="module", params=["ngh2", "h2"])
+def encrypted(request, tmp_path_factory):
+    with serving(request.param, "notes", certificate(tmp_path_factory.mktemp("tls"))) as started:
+        asyncio.run(under(started, rapid_reset, reads=True, at_once=1))
         yield started
 
 
@@ -190,10 +198,13 @@ ATTACKS = [
 
 QUICK = {rapid_reset, continuations, pings, flood_of_settings, half_messages, no_window}
 
+OVER_TLS = [rapid_reset, continuations, pings, half_messages, streams_of_small_messages, no_window]
+"""Those in which memory or time may go to TLS."""
 
-async def attacked(port, attack, *, reads):
+
+async def attacked(server, attack, *, reads):
     """Send all of an attack, as far as it is taken. The server ends the connection, or is still there afterwards."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.tls)
     if not reads:
         writer.transport.pause_reading()
 
@@ -232,9 +243,9 @@ async def under(server, attack, *, reads, at_once):
     before = await settled(server)
     held = server.peak(begin=True)
     stop = asyncio.Event()
-    calm = asyncio.create_task(beside(server.port, stop))
+    calm = asyncio.create_task(beside(server, stop))
     try:
-        await asyncio.gather(*(attacked(server.port, attack, reads=reads) for _ in range(at_once)))
+        await asyncio.gather(*(attacked(server, attack, reads=reads) for _ in range(at_once)))
     finally:
         stop.set()
     assert await calm > 0
@@ -251,6 +262,17 @@ async def under(server, attack, *, reads, at_once):
     ids=lambda one: one.__name__,
 )
 def test_attacks(server, attack, reads):
+    endure(server, attack, reads=reads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "does not read"])
+@pytest.mark.parametrize("attack", OVER_TLS, ids=lambda one: one.__name__)
+def test_attacks_over_tls(encrypted, attack, reads):
+    endure(encrypted, attack, reads=reads)
+
+
+def endure(server, attack, *, reads):
     most, left = 0, []
     # What many small parts leave in between is used again: a leak leaves as much each time.
     while len(left) < ROUNDS and (not left or left[-1] > LEFT):

@@ -1,9 +1,9 @@
 """Messages of a stream that together are larger than the window of their stream."""
 
-import grpc
 import pytest
 
-from tests.http2.programs import serving
+from tests.certificates import certificate
+from tests.http2.programs import channel, serving
 from tests.http2.testing_service import messages
 
 SIZES = {
@@ -14,12 +14,18 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("engine", ["ngh2", "h2"])
+@pytest.fixture(scope="module", params=["ngh2", "h2", "ngh2 over TLS", "h2 over TLS"])
+def server(request, tmp_path_factory):
+    engine, _, tls = request.param.partition(" ")
+    with serving(engine, "testing", certificate(tmp_path_factory.mktemp("tls")) if tls else None) as started:
+        yield started
+
+
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_all_messages_of_a_stream_come(engine, sizes):
+def test_all_messages_of_a_stream_come(server, sizes):
     kinds = {name.rpartition(".")[2]: kind for name, kind in messages().items()}
-    with serving(engine, "testing") as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        call = channel.stream_unary(
+    with channel(server) as opened:
+        call = opened.stream_unary(
             "/grpc.testing.TestService/StreamingInputCall",
             request_serializer=lambda size: kinds["StreamingInputCallRequest"](
                 payload={"body": bytes(size)}

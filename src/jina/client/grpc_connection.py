@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -736,7 +737,10 @@ class BlockingConnection:
     def usable(self) -> bool:
         """Whether a call can be made on it, after all that came meanwhile."""
         while not self.session.going and readable(self._socket):
+            timeout = self._socket.gettimeout()
+            self._socket.settimeout(0)  # of TLS there may be a part of a record alone
             self._receive(0.0)
+            self._socket.settimeout(timeout)
         return not self.session.going
 
     def send(self, call: ClientCall, message: bytes, encoding: str, *, ended: bool = False) -> None:
@@ -795,7 +799,7 @@ class BlockingConnection:
     def _receive(self, timeout: float | None) -> None:
         try:
             data = self._socket.recv(_CHUNK)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             if timeout:
                 raise _expired() from None
             return

@@ -427,6 +427,11 @@ class GrpcConnection(Pausing):
         self._later("keepalive", settings.keepalive, self._look_alive)
         self._later("age", settings.age, self._too_old)
         self._later("idle", settings.idle, self._too_idle)
+        encryption = transport.get_extra_info("ssl_object")
+        if encryption is not None and encryption.selected_alpn_protocol() != "h2":  # RFC 9113, section 3.2
+            _log.debug("a connection of %s is closed: its client did not ask for HTTP/2 (ALPN h2)", self.address)
+            self._lingering = True
+            transport.close()
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as in its base
