@@ -44,11 +44,11 @@ async def spoken(server, data):
                 said = said[-len(frames.PONG) :] + part
                 if frames.PONG in said:
                     return True
-    except ConnectionError:
-        pass  # it had seen enough
     except TimeoutError:
         if server.tls is None:
             raise
+    except OSError:
+        pass  # it had seen enough
     finally:
         writer.transport.abort()
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections import deque
@@ -826,7 +827,8 @@ class GrpcConnection(Pausing):
             # What is on its way from the client must be read: else its system would drop what we said last.
             self._lingering = True
             if self._transport.can_write_eof():
-                self._transport.write_eof()
+                with contextlib.suppress(OSError):  # the client has left
+                    self._transport.write_eof()
             self._later("linger", _LINGER, self._transport.close)
 
     def cancel_calls(self) -> None:
