@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 AT_LENGTH = bool(os.environ.get("JINA_CHAOS"))
 CALLS = int(os.environ.get("JINA_CALLS", "1000000" if AT_LENGTH else "10000"))
 CONNECTIONS = int(os.environ.get("JINA_CONNECTIONS", "1000" if AT_LENGTH else "100"))
-AT_ONCE, IN_FLIGHT = 4, 16
+AT_ONCE, IN_FLIGHT = 4, 64
 LOOKS = 20
 PROGRESS = 60
 """Seconds in which something must come of a connection that has calls in flight."""
@@ -37,7 +37,7 @@ MIB = 1024
 class Client(asyncio.Protocol):
     """One connection with so many calls of several kinds, of which some are in flight at any time."""
 
-    UPPER = frames.framed(frames.request("/upper", "abc", number=3))
+    ECHO = frames.framed(frames.request("/echo", "ABC", number=3))
     KINDS = ("unary",) * 44 + ("stream",) * 2 + ("unknown",) * 2 + ("given up", "garbled")
 
     def __init__(self, calls):
@@ -80,17 +80,17 @@ class Client(asyncio.Protocol):
         self._open[stream] = [kind, b""]
         match kind:
             case "stream":
-                self._engine.send(stream, self.UPPER * 3, ended=True)
+                self._engine.send(stream, self.ECHO * 3, ended=True)
             case "unknown":
                 self._engine.send(stream, frames.framed(frames.request("/nothing", "a")), ended=True)
             case "garbled":
                 self._engine.send(stream, frames.framed(b"\xff" * 30), ended=True)
             case "given up":
-                self._engine.send(stream, self.UPPER[:20])
+                self._engine.send(stream, self.ECHO[:20])
                 self._transport.write(self._engine.output(65_536))
                 self._engine.reset(stream, CANCEL)
             case _:
-                self._engine.send(stream, self.UPPER, ended=True)
+                self._engine.send(stream, self.ECHO, ended=True)
 
     def on_headers(self, stream, headers, *, ended):
         if ended:
