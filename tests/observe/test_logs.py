@@ -34,6 +34,18 @@ def test_text_line_names_process_level_and_message(capsys):
     assert "\x1b" not in line
 
 
+@pytest.mark.parametrize(
+    ("environ", "coloured"),
+    [({"TERM": "xterm"}, True), ({}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1", "TERM": "xterm"}, False)],
+)
+def test_a_terminal_gets_colours_that_it_can_show(capsys, monkeypatch, environ, coloured):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logs.setup(LogPlan(), "w", environ=environ)
+    logs.get_logger("x").error("in red")
+    (line,) = written(capsys)
+    assert ("\x1b[31m" in line) is coloured
+
+
 def test_request_id_is_in_the_line_where_known(capsys):
     logs.setup(LogPlan(), "w", environ={})
     token = logs.request_id.set("abc")

@@ -286,8 +286,8 @@ def setup(options: LogOptions, process_name: str, *, environ: Mapping[str, str] 
     """Let `jina.*` loggers write to stderr; calling it again replaces what the last call set.
 
     `JINA_LOG_LEVEL` and `JINA_LOG_CONFIG` (a name such as `json`, or the path of a YAML file) override `options`;
-    `NO_COLOR` and `JINA_LOG_NO_COLOR` switch colours off. With `folder` the process writes a file there as well.
-    Raises `ConfigError` for an unknown name, and for a file that cannot be read or written.
+    `NO_COLOR`, `JINA_LOG_NO_COLOR` and `TERM=dumb` switch colours off. With `folder` the process writes a file there as
+    well. Raises `ConfigError` for an unknown name, and for a file that cannot be read or written.
     """
     env = os.environ if environ is None else environ
     config = env.get("JINA_LOG_CONFIG") or options.config
@@ -397,7 +397,7 @@ class _TextFormatter(logging.Formatter):
         super().__init__()
         self._clock = clock
         self._prefix = f"{process_name}@{os.getpid()}"
-        off = env.get("NO_COLOR") or env.get("JINA_LOG_NO_COLOR")
+        off = env.get("NO_COLOR") or env.get("JINA_LOG_NO_COLOR") or env.get("TERM") == "dumb"
         self._colour = not off and sys.stderr is not None and sys.stderr.isatty()
 
     def format(self, record: logging.LogRecord) -> str:
