@@ -52,17 +52,41 @@ def test_files_are_one_log_in_the_order_of_time(monkeypatch, tmp_path):
 
 def test_without_a_folder_it_is_that_of_the_service_that_runs(monkeypatch, tmp_path):
     (tmp_path / "a-rep-0.log").write_text(f"{line(1, 'one')}\n")
-    running = [SimpleNamespace(log_dir=str(tmp_path)), SimpleNamespace(log_dir="")]
+    running = [service("shop", str(tmp_path)), service("quiet", "")]
     monkeypatch.setattr(command, "_logging_services", lambda: running)
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
-    assert command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False)) == 0
-    assert out.getvalue().split()[-1] == "one"
-    for folders, result in (([], "no service of this machine writes files"), (["/a", "/b"], "several services write")):
-        running[:] = [SimpleNamespace(log_dir=folder) for folder in folders]
-        with pytest.raises(UsageError, match=result) as caught:
-            command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
-        assert "FOLDER" in caught.value.help or "/a, /b" in caught.value.help
+    for folder in (None, "shop"):
+        out = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", out)
+        assert command.run_logs(argparse.Namespace(folder=folder, names=[], lines=9, follow=False)) == 0
+        assert out.getvalue().split()[-1] == "one"
+    with pytest.raises(UsageError, match="'quiet' writes no files"):
+        command.run_logs(argparse.Namespace(folder="quiet", names=[], lines=9, follow=False))
+    running[:] = [service("quiet", "")]
+    with pytest.raises(UsageError, match="no service of this machine writes files: quiet") as caught:
+        command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
+    assert "FOLDER" in caught.value.help
+
+
+def test_where_several_write_files_they_are_listed(monkeypatch, capsys):
+    running = [service("shop", "/a"), service("twin", "/b c"), service("twin", "/d"), service("quiet", "")]
+    monkeypatch.setattr(command, "_logging_services", lambda: running)
+    assert command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=True)) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "shop: jina logs shop",
+        "  processes: shop/rep-0 gateway",
+        "twin: jina logs '/b c'",
+        "  processes: twin/rep-0 gateway",
+        "twin: jina logs /d",
+        "  processes: twin/rep-0 gateway",
+        "quiet: writes no files (--log-dir)",
+        "",
+        "jina logs FOLDER NAME prints one process, -f goes on with what is written",
+    ]
+
+
+def service(name, folder):
+    processes = [SimpleNamespace(name=f"{name}/rep-0"), SimpleNamespace(name="gateway")]
+    return SimpleNamespace(name=name, log_dir=folder, processes=processes)
 
 
 def test_mistakes_are_told(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,10 +117,42 @@ def add_status(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--api-key", default="", help="API key to send to an address, which then tells its version")
     parser.add_argument("--json", action="store_true", help="print a JSON array instead of text")
+    parser.add_argument("--watch", action="store_true", help="ask again each second, until q or Ctrl+C")
 
 
 def run_status(options: argparse.Namespace) -> int:
     """Ask and print; 0 if all of them are ready, 1 if one is not or there is none."""
+    if options.watch:
+        return _watch_status(options)
+    code, text, complaint = _status(options)
+    if text:
+        print(text)
+    if complaint:
+        print(complaint, file=sys.stderr)
+    return code
+
+
+def _watch_status(options: argparse.Namespace) -> int:
+    """Show it again each second: in one place on a terminal, else one after another."""
+    from jina.cli import live
+
+    if sys.stdout.isatty() and not options.json:
+        from rich.text import Text
+
+        def frame(_columns: int, _lines: int) -> Text:
+            _, text, complaint = _status(options)
+            return Text("\n".join(filter(None, (text, complaint))), no_wrap=True, overflow="ellipsis")
+
+        live.show(frame)
+        return 0
+    while True:
+        _, text, complaint = _status(options)
+        print("\n".join(filter(None, (text, "" if options.json else complaint))), flush=True)
+        time.sleep(live.EVERY)
+
+
+def _status(options: argparse.Namespace) -> tuple[int, str, str]:
+    """The exit code, what is printed, and what is wrong about it."""
     addresses = [name for name in options.names if "://" in name]
     if addresses:
         if len(addresses) < len(options.names):
@@ -138,31 +171,21 @@ def run_status(options: argparse.Namespace) -> int:
     if options.names:
         found = [one for one in found if one.name in options.names]
     missing = set(options.names) - {one.name for one in found}
-    if options.json:
-        print(msgspec.json.encode(found).decode())
-    else:
-        for one in found:
-            print(one)
+    text = msgspec.json.encode(found).decode() if options.json else "\n".join(map(str, found))
     if missing or not found:
-        print(f"no service {', '.join(sorted(missing)) or 'of yours'} runs on this machine", file=sys.stderr)
-        return 1
-    return 0 if all(one.state == "ready" for one in found) else 1
+        return 1, text, f"no service {', '.join(sorted(missing)) or 'of yours'} runs on this machine"
+    return 0 if all(one.state == "ready" for one in found) else 1, text, ""
 
 
-def _status_elsewhere(addresses: list[str], options: argparse.Namespace) -> int:
-    """Ask services by their addresses; 0 if all of them are ready."""
+def _status_elsewhere(addresses: list[str], options: argparse.Namespace) -> tuple[int, str, str]:
+    """The same of services by their addresses."""
     import dataclasses
-    import json
 
     from jina.client.remote_status import status_at
 
     found = [status_at(address, key=options.api_key) for address in addresses]
-    if options.json:
-        print(json.dumps([dataclasses.asdict(one) for one in found]))
-    else:
-        for one in found:
-            print(one)
-    return 0 if all(one.state == "ready" for one in found) else 1
+    text = json.dumps([dataclasses.asdict(one) for one in found]) if options.json else "\n".join(map(str, found))
+    return 0 if all(one.state == "ready" for one in found) else 1, text, ""
 
 
 TARGETS = ("executor", "deployment", "flow", "gateway")
@@ -247,7 +270,8 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
         "folder",
         nargs="?",
         metavar="FOLDER",
-        help="what the service was given as log_dir [default: that of the one service of this machine that has one]",
+        help="what the service was given as log_dir, or the name of one that runs on this machine [default: the only "
+        "one that writes files; several are listed]",
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only of these processes, such as encoder/rep-0 or encoder"
@@ -260,9 +284,9 @@ def run_logs(options: argparse.Namespace) -> int:
     """Print; with --follow until interrupted."""
     if options.lines < 0:
         raise UsageError("logs: --lines must not be negative")
-    folder = Path(options.folder) if options.folder is not None else _only_folder()
-    if not folder.is_dir():
-        raise UsageError(f"logs: there is no folder {str(folder)!r}", help="start the service with --log-dir FOLDER")
+    folder = _offered() if options.folder is None else _folder_of(options.folder)
+    if folder is None:
+        return 0
     tails = {path: Tail(path) for path in _log_files(folder, options.names)}
     if options.names and not tails and not options.follow:
         known = [path.stem for path in _log_files(folder, [])]
@@ -282,16 +306,44 @@ def run_logs(options: argparse.Namespace) -> int:
     return 0
 
 
-def _only_folder() -> Path:
-    """The folder of the services that run here, where it is but one."""
-    found = sorted({one.log_dir for one in _logging_services() if one.log_dir})
-    if len(found) == 1:
-        return Path(found[0])
-    if found:
-        raise UsageError("logs: several services write files", help=f"name one of the folders {', '.join(found)}")
-    raise UsageError(
-        "logs: no service of this machine writes files", help="start it with --log-dir FOLDER, then: jina logs FOLDER"
-    )
+def _folder_of(word: str) -> Path:
+    """The folder of that name, or the one of the service of that name."""
+    if Path(word).is_dir():
+        return Path(word)
+    named = [one for one in _logging_services() if one.name == word]
+    for one in named:
+        if one.log_dir:
+            return Path(one.log_dir)
+    if named:
+        raise UsageError(f"logs: {word!r} writes no files", help="start it with --log-dir FOLDER")
+    raise UsageError(f"logs: there is no folder {word!r}", help="start the service with --log-dir FOLDER")
+
+
+def _offered() -> Path | None:
+    """The folder of the services that run here, where it is but one; prints what there is, where there are several."""
+    running = _logging_services()
+    writing = [one for one in running if one.log_dir]
+    if len({one.log_dir for one in writing}) == 1:
+        return Path(writing[0].log_dir)
+    if not writing:
+        silent = f": {', '.join(one.name for one in running)}" if running else ""
+        raise UsageError(
+            f"logs: no service of this machine writes files{silent}",
+            help="start it with --log-dir FOLDER, then: jina logs FOLDER",
+        )
+    for one in running:
+        command = f"jina logs {shlex.quote(_called(one, writing))}" if one.log_dir else "writes no files (--log-dir)"
+        print(f"{one.name}: {command}")
+        if one.log_dir:
+            print(f"  processes: {' '.join(process.name for process in one.processes)}")
+    print("\njina logs FOLDER NAME prints one process, -f goes on with what is written")
+    return None
+
+
+def _called(service: ServiceStatus, writing: Sequence[ServiceStatus]) -> str:
+    """By what `jina logs` finds its files: its name, unless another one has it too."""
+    same = [one for one in writing if one.name == service.name]
+    return service.name if len(same) == 1 and not Path(service.name).is_dir() else service.log_dir
 
 
 def _logging_services() -> list[ServiceStatus]:

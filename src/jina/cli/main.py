@@ -93,6 +93,7 @@ COMMANDS: dict[str, Entry] = {
     "mcp": Entry("answer an agent by the Model Context Protocol on standard input and output", "jina.cli.serve"),
     "dev": Entry("serve a file and restart it when it changes", "jina.cli.serve"),
     "status": Entry("show the services of this machine and their processes", "jina.cli.admin"),
+    "top": Entry("show what the services of this machine do, again each second", "jina.cli.top"),
     "ping": Entry("check whether a service answers", "jina.cli.admin"),
     "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.admin"),
     "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft"),

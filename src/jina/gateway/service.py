@@ -265,7 +265,8 @@ class GatewayService:
         """See `jina.runtime.process`; for any thread."""
         loads = self.scaling.stats()
         queued = sum(value for name, value in loads.items() if name.startswith("waiting:"))
-        return {"in_flight": self._admission.open, "queued": queued, "done": self.counts.done, **loads}
+        numbers = {"in_flight": self._admission.open, "queued": queued, "done": self.counts.done}
+        return {**numbers, **self.counts.totals(), **loads}
 
     def shape(self) -> dict[str, Any]:
         """The graph, for people; for any thread."""

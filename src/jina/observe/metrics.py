@@ -231,6 +231,16 @@ class Metrics:
         """Grows whenever a request gets on: with each reply, also those of streams, and each error."""
         return sum(one.seconds.count + one.sent.count for one in list(self.endpoints.values()))
 
+    def totals(self) -> dict[str, int]:
+        """Requests that were answered, those of them that failed, and how many took up to each bound of `BUCKETS`.
+
+        The last are under `took:NUMBER`, those that are none left out.
+        """
+        whole = self.receiving()
+        failed = sum(sum(one.failures.copy().values()) for one in list(self.endpoints.values()))
+        took = {f"took:{place}": count for place, count in enumerate(whole.counts) if count}
+        return {"answered": whole.count, "failed": failed, **took}
+
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Serve the value that `read` returns, on any thread, as the gauge `jina_<name>`."""
         self.gauges[name] = (documentation, read)

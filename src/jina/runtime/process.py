@@ -86,7 +86,7 @@ class ProcessStats:
 
     `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on; `beats` of
     a gateway grows from one question to the next while its loop goes on. `silent_ms` is for how long one of its event
-    loops has not turned.
+    loops has not turned. `answered`, `failed` and `took:NUMBER` are those of `Metrics.totals`.
     """
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from jina.config.paths import absolute
+from jina.observe.metrics import BUCKETS
 from jina.plan.plans import ConsensusPlan, ListenerPlan, ProcessPlan, WorkerPlan
 from jina.runtime.process import ProcessStats
 from jina.supervisor.supervisor import SILENT, ProcessSlot, owner
@@ -29,7 +30,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One process of a service.
 
     `state` is starting, ready, hung, draining, restarting, failed (given up) or stopped; `seconds` is how long it has
-    been so. `in_flight` requests are in work or wait, `queued` of them wait for a thread.
+    been so. `in_flight` requests are in work or wait, `queued` of them wait for a thread; `answered` are those before
+    since the process started, `failed` of them with an error.
     """
 
     name: str
@@ -39,7 +41,13 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     in_flight: int = 0
     queued: int = 0
+    answered: int = 0
+    failed: int = 0
+    latencies: list[int] = []
+    """How many of those answered took up to each bound of `jina.observe.metrics.BUCKETS`, and how many longer."""
     restarts: int = 0
+    addresses: list[str] = []
+    """Where it listens itself, such as `grpc://0.0.0.0:51000`; nowhere, where a gateway reaches it by links alone."""
     metrics: str = ""
     """Where its metrics are, such as `http://0.0.0.0:9090/metrics`; empty where they have no port."""
     probes: str = ""
@@ -123,7 +131,11 @@ def with_agents(status: ServiceStatus) -> ServiceStatus:
 def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:
     """The listeners of the gateway, or of the workers that have ports of their own."""
     plans = sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
-    return [_address(listener) for plan in plans for listener in plan.listeners if listener.port]
+    return [address for plan in plans for address in _listening(plan)]
+
+
+def _listening(plan: ProcessPlan) -> list[str]:
+    return [_address(listener) for listener in plan.listeners if listener.port]
 
 
 def _address(listener: ListenerPlan) -> str:
@@ -226,8 +238,8 @@ class ForegroundStatus:
             pid=os.getpid(),
             state="hung" if self._state == "ready" and stats.get("silent_ms", 0) >= 1000 * SILENT else self._state,
             seconds=round(time.monotonic() - self._since, 1),
-            in_flight=stats.get("in_flight", 0),
-            queued=stats.get("queued", 0),
+            **_work(stats),
+            addresses=_listening(self._plan),
             group=_consensus(self._plan).group,
             agent=_consensus(self._plan).socket,
             metrics=_metrics(self._plan),
@@ -247,8 +259,8 @@ def _process(slot: ProcessSlot) -> ProcessStatus:
         pid=process.pid if running else 0,
         state="hung" if hung else slot.state,
         seconds=round(time.monotonic() - process.since, 1),
-        in_flight=process.stats.get("in_flight", 0) if running else 0,
-        queued=process.stats.get("queued", 0) if running else 0,
+        **_work(process.stats if running else {}),
+        addresses=_listening(slot.plan),
         restarts=slot.restarts.count,
         last_end="" if down is None else down.message,
         group=_consensus(slot.plan).group,
@@ -256,6 +268,13 @@ def _process(slot: ProcessSlot) -> ProcessStatus:
         metrics=_metrics(slot.plan),
         probes=_probes(slot.plan),
     )
+
+
+def _work(stats: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of a `ProcessStatus` that tell of requests, see `ProcessStats`."""
+    latencies = [stats.get(f"took:{place}", 0) for place in range(len(BUCKETS) + 1)]
+    numbers = {name: stats.get(name, 0) for name in ("in_flight", "queued", "answered", "failed")}
+    return {**numbers, "latencies": latencies if any(latencies) else []}
 
 
 def _consensus(plan: ProcessPlan) -> ConsensusPlan:
@@ -277,19 +296,23 @@ def _part(process: ProcessStatus) -> str:
     return process.name.rpartition("-")[0] if "/" in process.name else process.name
 
 
-_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts")
+_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts", "ports")
 
 
 def _table(processes: Sequence[ProcessStatus]) -> str:
     rows: list[tuple[str, ...]] = [_HEADS]
     for one in processes:
         counts = (str(one.in_flight), str(one.queued), str(one.restarts))
-        rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts))
+        rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts, _ports(one)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines += [f"  {one.name}: {one.last_end}" for one in processes if one.last_end]
     lines += [f"  {one.name}: {_consensus_line(one.consensus)}" for one in processes if one.consensus]
     return "\n".join(lines)
+
+
+def _ports(one: ProcessStatus) -> str:
+    return " ".join(address.rpartition(":")[2] for address in one.addresses) or "-"
 
 
 def _consensus_line(entry: Mapping[str, Any]) -> str:

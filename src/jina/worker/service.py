@@ -319,7 +319,8 @@ class WorkerService:
         """See `jina.runtime.process`; for any thread."""
         waiting = self.dispatcher.sync_pool.waiting + self.waiting_for_batches
         silent = round(1000 * max(self.watchdog.silent, self.loop_timer.silent))
-        return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done, "silent_ms": silent}
+        numbers = {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done, "silent_ms": silent}
+        return {**numbers, **self.counts.totals()}
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         handler = Handler(endpoint, self._owner, self._pools.pool(endpoint), self.counts.endpoint(endpoint.path))
