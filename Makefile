@@ -112,6 +112,7 @@ test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh
 	scripts/env_docarray021.sh
 	-scripts/env_grpc.sh
+	-scripts/env_notebook.sh
 	$(PYTEST) -q -m interop $(if $(PART),--part $(PART)) -n 2 --dist loadgroup $$(grep -rlF mark.interop --include='test_*.py' tests | sort)
 
 test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data

@@ -42,7 +42,7 @@ Three families, by who must act::
     └── InternalError           500  our bug: report it
 
 Every class carries `grpc_code` (https://grpc.io/docs/guides/status-codes/), `http_status` (RFC 9110),
-`exit_code` and `retryable`. Codes are plain integers, so that this module imports nothing.
+`exit_code` and `retryable`. Codes are plain integers, so that importing this module imports nothing.
 """
 
 from __future__ import annotations
@@ -76,6 +76,17 @@ class JinaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  help: {self.help}" if self.help else self.message
+
+    def _repr_html_(self) -> str:
+        from jina import notebook
+
+        return notebook.error_html(self)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows where nothing catches the error; no other program asks."""
+        from jina import notebook
+
+        return notebook.traceback_lines(self)
 
     def reword(self, message: str) -> Self:
         """Give the error another message."""

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from jina.documents import io
 from jina.documents.document import (
     Document,
+    array_cells,
     array_lines,
     as_document,
     equal_documents,
@@ -170,6 +171,14 @@ class DocumentArray(DocList[T_doc]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (length={len(self)})>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the fields of the first documents."""
+        from jina import notebook
+
+        names, rows = array_cells(list(self[: notebook.MOST_ROWS]))
+        table = notebook.table(names, rows, len(self)) if rows else ""
+        return notebook.box(f"{type(self).__name__} of {len(self)}", "", table)
 
     def summary(self) -> None:
         """Print what the documents have in common, as tables."""

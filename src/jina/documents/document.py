@@ -412,6 +412,22 @@ def _different(values: list[Any]) -> str:
         return ""
 
 
+def array_cells(docs: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    """The names of the fields that are set, and of each document the values in few words."""
+    names = list(dict.fromkeys(["id", *(name for doc in docs for name in doc.non_empty_fields)]))
+    rows = []
+    for doc in docs:
+        values = dict(stored_items(doc))
+        rows.append([_in_a_cell(name, values.get(name)) for name in names])
+    return names, rows
+
+
+def _in_a_cell(name: str, value: Any) -> str:
+    if value is None or is_empty(value):
+        return ""
+    return f"{len(value)} documents" if name in {"chunks", "matches"} else describe(value)
+
+
 def array_lines(docs: Sequence[Any]) -> Iterator[str]:
     """The array as lines of text."""
     for name, value in array_facts(docs):

@@ -25,6 +25,7 @@ from jina.orchestration.resolve import (
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec
+    from jina.export.picture import EndpointPicture
     from jina.orchestration.changes import DeploymentChanges
     from jina.plan.plans import DeploymentPlan, WorkerPlan
     from jina.runtime.process import Stop
@@ -151,6 +152,33 @@ class Deployment(Lifecycle, RequestMethods):
     def num_pods(self) -> int:
         """Number of processes."""
         return len(self.plan.workers) + (self.plan.gateway is not None)
+
+    def __repr__(self) -> str:
+        state = ", running" if self._processes else ""
+        return f"<{type(self).__name__} {self.name!r} of {self._shown_class}{state}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from jina import notebook
+
+        counts = [(self.spec.replicas, "replicas"), (self.spec.shards, "shards")]
+        words = ", ".join([self._shown_class, *(f"{count} {name}" for count, name in counts if count > 1)])
+        rows = [(one.path, one.input_name, one.output_name) for one in self._known_endpoints()]
+        return self._html(notebook.table(("endpoint", "takes", "gives"), rows) if rows else "", words)
+
+    @property
+    def _shown_class(self) -> str:
+        cls = next((one.executor_class for one in self._state.executors.values() if one.executor_class), None)
+        return cls.__name__ if cls else "an external Executor" if self.external else str(self.spec.uses)
+
+    def _known_endpoints(self) -> Sequence[EndpointPicture]:
+        """Those of a class that is at hand; nothing is imported for it."""
+        from jina.export.picture import endpoints_of_class
+
+        cls: Any = self._state.executors[self.name].executor_class if self.name in self._state.executors else None
+        if cls is None or not self.plan.workers:
+            return ()
+        return endpoints_of_class(cls, self.plan.workers[0].executor.requests)
 
     # --- export -------------------------------------------------------------------------------------------
 

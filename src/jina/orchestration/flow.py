@@ -505,9 +505,19 @@ class BaseFlow(Lifecycle):
         if drawn is not None and drawn == notebook_cell():
             return {"text/plain": repr(self)}  # the value of the last line, whose `plot` has shown the picture
         try:
-            return flowchart.mimebundle(self._picture())
+            shown = self._picture()
+            return {**flowchart.mimebundle(shown), "text/html": self._html(flowchart.to_svg(shown))}
         except ConfigError as error:  # a graph that is not complete yet has no picture
             return {"text/plain": f"{self!r}\n{error}"}
+
+    def _repr_html_(self) -> str:
+        """The same for other notebooks, such as marimo's."""
+        from jina.export import flowchart
+
+        try:
+            return self._html(flowchart.to_svg(self._picture()))
+        except ConfigError as error:
+            return self._html("", str(error))
 
     def _display(self, *, vertical: bool) -> None:
         cell = notebook_cell()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, Tex
 from jina.errors import RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration import configuration
 from jina.orchestration.calls import Requests
-from jina.orchestration.display import announce, network_host, notifier, progress
+from jina.orchestration.display import address, announce, network_host, notifier, progress, reachable
 from jina.orchestration.resolve import OwnKey
 from jina.plan.plans import WorkerPlan
 from jina.supervisor.ports import PortReservations
@@ -583,6 +583,16 @@ class Lifecycle(Requests):
     def status(self) -> ServiceStatus:
         """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""
         return self._running_or_raise().status()
+
+    def _html(self, drawn: str, *words: str) -> str:
+        """What a notebook shows: what it is, its state and addresses, and what is `drawn` as HTML."""
+        from jina import notebook
+
+        title, state = f"{self.kind} {self.name}", "not started"
+        if self._processes:
+            state = self._processes[0].known_status().state
+        served = [address(listener, reachable(listener.host)) for listener in self._listeners]
+        return notebook.box(title, state, notebook.lines([*words, *served]), drawn)
 
     def _running_or_raise(self) -> ProcessGroup:
         if not self._processes:

@@ -227,9 +227,12 @@ class ProcessGroup:
     def status(self) -> ServiceStatus:
         """How each process is, asked now."""
         self.refresh()
+        return with_agents(self.known_status())
+
+    def known_status(self) -> ServiceStatus:
+        """How each process was when it was last heard of; nobody is asked."""
         with self._changed:
-            status = status_of(self.name, os.getpid(), self.slots)
-        return with_agents(status)
+            return status_of(self.name, os.getpid(), self.slots)
 
     def _answer(self, question: bytes) -> bytes:
         """The status as JSON, or what `Observer.answer` says to a question."""

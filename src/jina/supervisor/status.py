@@ -97,6 +97,18 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from jina import notebook
+
+        rows = [
+            (one.name, one.state, f"{one.seconds:.0f} s", one.in_flight, one.queued, one.restarts, _ports(one))
+            for one in self.processes
+        ]
+        table = notebook.table(("process", "state", "for", "in flight", "queued", "restarts", "ports"), rows)
+        ends = [f"{one.name}: {one.last_end}" for one in self.processes if one.last_end]
+        return notebook.box(self.name, self.state, notebook.lines(self.addresses), table, notebook.lines(ends))
+
     def __str__(self) -> str:
         head = f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})"
         metrics = (f"  {one.metrics} of {one.name}" for one in self.processes if one.metrics)
