@@ -2,14 +2,28 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 from pydantic import BaseModel
 
-from jina import Chat, Delta, Executor, File, Finish, Reasoning, ToolCall, Usage, requests
+from jina import (
+    Chat,
+    Delta,
+    Executor,
+    File,
+    Finish,
+    Reasoning,
+    Slot,
+    ToolCall,
+    Usage,
+    continuous_batching,
+    requests,
+)
 
 
 class Text(BaseDoc):
@@ -43,43 +57,56 @@ class Transcript(BaseModel):
     segments: list[Segment]
 
 
+def pieces(chat: Chat) -> Iterator[Delta | None]:
+    """The answer; None for as long as nothing follows."""
+    asked, words = chat.prompt, ["Hello", " there", ", ", chat.prompt]
+    match asked:
+        case "fail":
+            raise ValueError("no such luck")
+        case "think":
+            yield Reasoning("hm")
+        case "schema":
+            assert chat.json_schema is not None
+            words = ['{"city":', '"', chat.json_schema["properties"]["city"]["title"], '"}']
+        case "tools":
+            assert [tool["function"]["name"] for tool in chat.tools] == ["weather", "time"]
+            yield ToolCall("weather", '{"city":')
+            yield ToolCall(arguments=' "Berlin"}')
+            yield ToolCall("time", {"zone": 1}, "call_1")
+            words = []
+        case "wait":
+            words = ["one"]
+    if chat.messages[-1].role == "tool":
+        words = [chat.messages[-1].tool_call_id, "=", chat.messages[-1].content]
+    yield from words
+    if asked == "late":
+        raise ValueError("too late")
+    while asked == "wait":
+        yield None
+    if asked == "long":
+        yield Finish("length")
+    yield Usage(prompt_tokens=3, completion_tokens=4, cached_tokens=1, reasoning_tokens=2)
+
+
+def left() -> None:
+    """Tell that nobody waits for the answer any more."""
+    Path(os.environ["CLOSED_FILE"]).write_text(f"{time.monotonic()}\n", encoding="utf-8")
+
+
 class LanguageModel(Executor):
     """Speaks, calls tools, thinks and fails as it is told. A sound is the text of what is said in it."""
 
     @requests(on="/chat")
     async def chat(self, chat: Chat) -> AsyncIterator[Delta]:
         """Continue a conversation."""
-        asked, words = chat.prompt, ["Hello", " there", ", ", chat.prompt]
-        match asked:
-            case "fail":
-                raise ValueError("no such luck")
-            case "think":
-                yield Reasoning("hm")
-            case "schema":
-                assert chat.json_schema is not None
-                words = ['{"city":', '"', chat.json_schema["properties"]["city"]["title"], '"}']
-            case "tools":
-                assert [tool["function"]["name"] for tool in chat.tools] == ["weather", "time"]
-                yield ToolCall("weather", '{"city":')
-                yield ToolCall(arguments=' "Berlin"}')
-                yield ToolCall("time", {"zone": 1}, "call_1")
-                words = []
-            case "wait":
-                words = ["one"]
-        if chat.messages[-1].role == "tool":
-            words = [chat.messages[-1].tool_call_id, "=", chat.messages[-1].content]
-        for word in words:
-            yield word
-        if asked == "late":
-            raise ValueError("too late")
-        if asked == "wait":
+        for piece in pieces(chat):
+            if piece is not None:
+                yield piece
+                continue
             try:
                 await asyncio.Event().wait()
             finally:
-                Path(os.environ["CLOSED_FILE"]).write_text("closed", encoding="utf-8")
-        if asked == "long":
-            yield Finish("length")
-        yield Usage(prompt_tokens=3, completion_tokens=4, cached_tokens=1, reasoning_tokens=2)
+                left()
 
     @requests(on="/whole")
     def whole(self, chat: Chat) -> str:
@@ -129,3 +156,29 @@ class LanguageModel(Executor):
         """Scores by common letters."""
         doc.scores = [float(len({*doc.query} & {*text})) for text in doc.documents]
         return doc
+
+
+class SteppingModel(LanguageModel):
+    """The same, where the conversations that run share each step."""
+
+    pause = threading.Event()
+
+    @requests(on="/chat")
+    @continuous_batching(slots=4)
+    def chat(self, slots: list[Slot[Chat, Delta]]) -> None:
+        """Continue a conversation."""
+        self.pause.wait(0.002)  # what a step of a model takes
+        for slot in slots:
+            if slot.state is None:
+                slot.state = pieces(slot.doc)
+                if slot.doc.prompt == "wait":
+                    slot.on_leave(left)
+            try:
+                piece = next(slot.state)
+            except StopIteration:
+                slot.finish()
+            except ValueError as error:
+                slot.fail(error)
+            else:
+                if piece is not None:
+                    slot.emit(piece)

@@ -3,8 +3,9 @@
 import pytest
 from docarray import BaseDoc, DocList
 
-from jina import Executor, Slot, continuous_batching, dynamic_batching, requests, write
+from jina import Chat, Delta, Executor, Slot, ToolCall, continuous_batching, dynamic_batching, requests, write
 from jina.documents import Document
+from jina.documents.chat import DeltaDoc
 from jina.errors import ExecutorDefinitionError
 from jina.executor.endpoints import EndpointTable
 
@@ -55,6 +56,25 @@ def test_types(annotation, schemas, types):
 def test_types_that_are_none_are_refused(annotation):
     with pytest.raises(ExecutorDefinitionError):
         endpoint_of(step(annotation))
+
+
+class LongChat(Chat):
+    context: int = 0
+
+
+@pytest.mark.parametrize(("chat", "emitted"), [(Chat, Delta), (LongChat, Delta), (Chat, str), (Chat, str | ToolCall)])
+def test_steps_over_conversations(chat, emitted):
+    endpoint = endpoint_of(step(list[Slot[chat, emitted]]))
+    assert (endpoint.input_type, endpoint.output_type, endpoint.gives_deltas) == (chat, DeltaDoc, True)
+
+
+def test_what_a_step_over_conversations_emits_has_to_be_an_answer():
+    with pytest.raises(ExecutorDefinitionError) as caught:
+        endpoint_of(step(list[Slot[Chat, Text]]))
+    assert "answers a conversation by Text; it has to be text, ToolCall, Reasoning, Usage or Finish" in str(
+        caught.value
+    )
+    assert "write `slots: list[Slot[Chat, Delta]]` (from jina import Delta)" in str(caught.value)
 
 
 def test_what_a_method_lacks_is_said():

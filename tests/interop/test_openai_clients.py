@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jina import Deployment, Flow
-from tests.apis.language_model import LanguageModel
+from tests.apis.language_model import LanguageModel, SteppingModel
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-openai")]
 ROOT = Path(__file__).parents[2]
@@ -21,15 +21,16 @@ def python():
     return ROOT / ".cache" / "env-openai" / "bin" / "python"
 
 
+@pytest.mark.parametrize("model", [LanguageModel, SteppingModel])
 @pytest.mark.parametrize("kind", ["Deployment", "Flow"])
-def test_official_clients(python, kind, tmp_path):
+def test_official_clients(python, kind, model, tmp_path):
     closed = tmp_path / "closed"
     options = {"protocol": "http", "apis": "openai"}
     env = {"CLOSED_FILE": str(closed)}
     if kind == "Flow":
-        made = Flow(api_keys={"a": "key-of-tests"}, **options).add(uses=LanguageModel, env=env)
+        made = Flow(api_keys={"a": "key-of-tests"}, **options).add(uses=model, env=env)
     else:
-        made = Deployment(uses=LanguageModel, api_keys={"a": "key-of-tests"}, env=env, **options)
+        made = Deployment(uses=model, api_keys={"a": "key-of-tests"}, env=env, **options)
     with made, Deployment(uses=LanguageModel, rate_limit="5/s burst 2", **options) as limited:
         servers = [f"http://127.0.0.1:{one.port}/v1" for one in (made, limited)]
         done = subprocess.run(

@@ -15,9 +15,14 @@ def chat_parameter(function: Any) -> str | None:
     unwrapped = inspect.unwrap(function)
     for name, annotation in getattr(unwrapped, "__annotations__", {}).items():
         kind = _named(annotation, unwrapped) if isinstance(annotation, str) else annotation
-        if name != "return" and getattr(kind, "jina_takes_chat", False):
+        if name != "return" and takes_chat(kind):
             return str(name)
     return None
+
+
+def takes_chat(kind: Any) -> bool:
+    """Whether a class is that of conversations."""
+    return bool(getattr(kind, "jina_takes_chat", False))
 
 
 def chat_class(function: Any) -> Any:
@@ -40,9 +45,8 @@ def as_delta(where: str, item: Any) -> Delta:
     """A piece of the answer; raises `TypeError` for anything else."""
     if isinstance(item, DELTAS):
         return item
-    raise TypeError(
-        f"{where} has to yield str, ToolCall, Reasoning, Usage or Finish, but yielded {type(item).__qualname__}"
-    )
+    wanted = "str, ToolCall, Reasoning, Usage or Finish"
+    raise TypeError(f"{where} has to answer by {wanted}, but gave {type(item).__qualname__}")
 
 
 def answering(method: Any, name: str, *, is_async: bool, is_generator: bool) -> Callable[..., Any]:

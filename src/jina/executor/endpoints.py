@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
-from jina.executor.chat import answering, chat_parameter
+from jina.executor.chat import answering, chat_parameter, takes_chat
 from jina.executor.decorators import (
     DEFAULT_ENDPOINT,
     ContinuousBatching,
@@ -352,7 +352,7 @@ def _endpoint(
         description=inspect.getdoc(function) or "",
         plain=found.plain,
         slots=marks.slots,
-        gives_deltas=chat is not None,
+        gives_deltas=chat is not None or (marks.slots is not None and takes_chat(found.input_type)),
     )
 
 

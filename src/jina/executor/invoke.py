@@ -76,7 +76,9 @@ def normalise_one(endpoint: Endpoint, returned: Any, doc: Any) -> Any:
 
 
 def yielded(endpoint: Endpoint, item: Any) -> Any:
-    """A document of a stream; raises `TypeError` for anything else."""
+    """A document of a stream, or a piece of an answer to a conversation; raises `TypeError` for anything else."""
+    if endpoint.gives_deltas:
+        return chat.as_delta(endpoint.where, item)
     if endpoint.plain is not None:
         return _answer(endpoint, endpoint.plain, item, verb="yield")
     if _is_document(item):
@@ -87,9 +89,9 @@ def yielded(endpoint: Endpoint, item: Any) -> Any:
 def collect(endpoint: Endpoint, docs: list[Any]) -> Any:
     """One list of the documents that a handler gave one by one.
 
-    Its class is that of the first document, or the endpoint's output where there is none.
+    Its class is that of the first document, or the endpoint's output where there is none; a plain list of others.
     """
-    if endpoint.plain is not None:
+    if endpoint.plain is not None or endpoint.gives_deltas:
         return docs
     from jina.documents import array_class_of
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from jina.documents.records import checker, is_record, item_of_list, readable, stripped, type_name, unmapped
 from jina.errors import ExecutorDefinitionError
-from jina.executor.chat import chat_class, chat_parameter
+from jina.executor.chat import chat_class, chat_parameter, takes_chat
 from jina.executor.decorators import (
     Marks,
     accepts,
@@ -110,6 +110,8 @@ def _types_of_slots(reader: _Reader, function: Any, marks: Marks) -> Types:
         other = "@write" if marks.write else "@dynamic_batching"
         raise ExecutorDefinitionError(f"{describe(function)} has both @continuous_batching and {other}")
     types_of_slot = reader.slots(reader.annotation("slots"))
+    if takes_chat(types_of_slot[0]):
+        return reader.slots_of_chats(*types_of_slot)
     given, answer = marks.request_schema, marks.response_schema
     if given is not None:
         input_type = reader.schema_argument("request_schema", given)
@@ -440,6 +442,19 @@ class _Reader:
                 " (from jina import Slot)",
             )
         return found[0], found[1]
+
+    def slots_of_chats(self, chat: Any, emitted: Any) -> Types:
+        """The types of a step over conversations, which emits pieces of their answers."""
+        from jina.documents.chat import DeltaDoc
+        from jina.documents.deltas import DELTAS
+
+        if emitted not in _NOTHING and not all(kind in DELTAS for kind in _alternatives(emitted)):
+            raise ExecutorDefinitionError(
+                f"{self.where} answers a conversation by {_show(emitted)}; it has to be text, ToolCall, Reasoning,"
+                " Usage or Finish",
+                help=f"write `slots: list[Slot[{_show(chat)}, Delta]]` (from jina import Delta)",
+            )
+        return Types(chat, DeltaDoc, parameters_model=None, parameters_optional=False)
 
     def schema_argument(self, name: str, given: Any) -> Any:
         """The class that `@requests(request_schema=...)` names, as such or inside a DocList."""

@@ -529,7 +529,7 @@ def _collected(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
 
     streams = invoke.streams_of(endpoint, docs)
     items = [item for doc in streams for item in invoke.stream(endpoint, doc, arguments)]
-    return items if endpoint.gives_deltas else collect(endpoint, items)
+    return collect(endpoint, items)
 
 
 async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
@@ -537,4 +537,4 @@ async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, A
 
     streams = invoke.streams_of(endpoint, docs)
     items = [item for doc in streams async for item in invoke.stream_async(endpoint, doc, arguments)]
-    return items if endpoint.gives_deltas else collect(endpoint, items)
+    return collect(endpoint, items)
