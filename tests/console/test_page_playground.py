@@ -46,9 +46,9 @@ def test_a_nested_document_is_filled_in_and_comes_back(look):
     look.field("tags 1").fill("kind")
     look.page.get_by_role("switch", name="active").click()
     look.page.get_by_role("combobox", name="colour").select_option("blue")
-    look.page.get_by_role("textbox", name="name for a new value of scores").fill("wit")
+    look.page.get_by_role("textbox", name="name for a new value of scores").fill("clarity")
     look.page.get_by_role("group", name="scores").get_by_role("button", name="add").click()
-    look.field("wit").fill("0.5")
+    look.field("clarity").fill("0.5")
     look.send()
     for text in ("High Street", "kind", "blue", "0.5", "false"):
         look.answered(text)

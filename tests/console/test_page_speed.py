@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
+
 from jina.console.page import page as console_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

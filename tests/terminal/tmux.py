@@ -32,7 +32,8 @@ class Pane:
             'set -g history-limit 20000\nset -g default-terminal "tmux-256color"\nset -g status off\n'
         )
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items())
-        script = f"trap : INT\nstty -g > before\n{command}\necho $? > code\nstty -g > after\ntmux wait-for -S ended\nread -r rest\n"
+        script = f"trap : INT\nstty -g > before\n{command}\necho $? > code\nstty -g > after\n"
+        script += "tmux wait-for -S ended\nread -r rest\n"
         (folder / "pane.sh").write_text(f"tmux wait-for go\nexport TERM=tmux-256color {words}\n{script}")
         own = {name: value for name, value in os.environ.items() if name not in {"TMUX", "NO_COLOR", "TERM"}}
         self._environment = {**own, "HOME": str(folder), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
