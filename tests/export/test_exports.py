@@ -634,6 +634,11 @@ def test_the_commands_write_the_same_files(tmp_path, monkeypatch, capsys):
     Path("deployment.yml").write_text(DEPLOYMENT)
     assert main(["export", "kubernetes", "flow.yml", "out folder", "--k8s-namespace", "ns"]) == 0
     assert capsys.readouterr().out == "kubectl apply -R -f 'out folder'\n"
+    # kubectl reads the value of -f as a line of CSV.
+    assert main(["export", "kubernetes", "flow.yml", 'a "b", c']) == 0
+    assert capsys.readouterr().out == """kubectl apply -R -f '"a ""b"", c"'\n"""
+    assert main(["export", "controller", "d, e.yml", "--image", "image", "--k8s-namespace", "ns"]) == 0
+    assert capsys.readouterr().out == """kubectl apply -f '"d, e.yml"'\n"""
     Flow.load_config("flow.yml").to_kubernetes_yaml("method", "ns")
     assert files(Path("out folder")) == files(Path("method")) != {}
     assert main(["export", "docker-compose", "flow.yml", "compose.yml", "--network_name", "net"]) == 0

@@ -252,8 +252,18 @@ def run_export_kubernetes(options: argparse.Namespace) -> int:
     more: dict[str, Any] = {"k8s_version": options.k8s_version, "form": form, **_front(options, service)}
     service.to_kubernetes_yaml(options.outpath, options.k8s_namespace, **more)
     commands = {"helm": "helm upgrade --install RELEASE", "kustomize": "kubectl apply -k"}
-    print(f"{commands.get(form, 'kubectl apply -R -f')} {shlex.quote(options.outpath)}")
+    if (command := commands.get(form)) is not None:
+        print(f"{command} {shlex.quote(options.outpath)}")
+    else:
+        print(f"kubectl apply -R -f {_file_for_kubectl(options.outpath)}")
     return 0
+
+
+def _file_for_kubectl(path: str) -> str:
+    """A path as a shell takes it to kubectl, which reads what follows `-f` as a line of CSV."""
+    if "," in path or '"' in path:
+        path = '"' + path.replace('"', '""') + '"'
+    return shlex.quote(path)
 
 
 def add_export_controller(parser: argparse.ArgumentParser) -> None:
@@ -272,7 +282,7 @@ def run_export_controller(options: argparse.Namespace) -> int:
     from jina.orchestration.configuration import write_files
 
     write_files({"": controller_file(options.k8s_namespace, options.image, options.secret)}, options.outpath)
-    print(f"kubectl apply -f {shlex.quote(options.outpath)}")
+    print(f"kubectl apply -f {_file_for_kubectl(options.outpath)}")
     return 0
 
 
