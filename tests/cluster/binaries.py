@@ -45,6 +45,12 @@ NEEDED_GO = (1, 26)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
+def words_of_kubectl(*words: object) -> list[str]:
+    """Words of its command line: it reads what follows -f as CSV, so that paths may be in need of quotes."""
+    quoted = lambda path: '"' + str(path).replace('"', '""') + '"'  # noqa: E731
+    return [quoted(word) if isinstance(word, Path) else str(word) for word in words]
+
+
 class Unbuildable(Exception):
     """What this machine lacks, in one line."""
 

@@ -86,7 +86,8 @@ class Cluster:
 
     def kubectl(self, *words: object, stdin: str | None = None, limit: float = 120.0, check: bool = True) -> str:
         """What kubectl printed."""
-        return self.run(binaries.FOLDER / "kubectl", *words, stdin=stdin, limit=limit, check=check)
+        given = binaries.words_of_kubectl(*words)
+        return self.run(binaries.FOLDER / "kubectl", *given, stdin=stdin, limit=limit, check=check)
 
     def get(self, *words: object, namespace: str = "default") -> dict[str, Any]:
         """Objects as the API server has them: `get("pod", "a")`, or `get("pods", "-l", "app=a")` with `items`."""
@@ -572,6 +573,8 @@ def running(nodes: int) -> Iterator[Cluster]:
         attached = Cluster(Path(given))
         attached._ends_with_us = []
         yield attached
+        for process in attached._started.values():
+            process.returncode = 0  # a node that was started again goes on: Popen is not to complain of it
         return
     check_machine()
     _clear_those_that_ended()

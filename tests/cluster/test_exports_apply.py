@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.cluster.api_server import BINARIES, Server, api_server, lacking
+from tests.cluster.binaries import words_of_kubectl
 from tests.export.exported import GOLDEN, MANY, one_of_many
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ class Kubectl:
         self._server = server
 
     def __call__(self, *words: object, stdin: str | None = None) -> str:
-        command = [str(BINARIES / "kubectl"), "--kubeconfig", self._server.kubeconfig, *map(str, words)]
+        command = [str(BINARIES / "kubectl"), "--kubeconfig", self._server.kubeconfig, *words_of_kubectl(*words)]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
         return done.stdout
