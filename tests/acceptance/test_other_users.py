@@ -20,7 +20,7 @@ from jina.executor.base import create
 from jina.net.sockets import holder
 from jina.observe.logs import file_handler
 from jina.supervisor.environments import Environment
-from jina.supervisor.status_socket import _names, ask_all, serve_status
+from jina.supervisor.status_socket import ask_all, names, serve_status
 from tests.acceptance.first_user import KEY, VARIABLE
 from tests.processes import descendants
 
@@ -169,7 +169,7 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
 
 def test_a_service_tells_another_user_nothing_of_itself():
     with serve_status(lambda _: b"a secret"):
-        name = next(name for pid, name in _names() if pid == os.getpid())
+        name = next(name for pid, name in names() if pid == os.getpid())
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 
 

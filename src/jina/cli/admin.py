@@ -1,4 +1,4 @@
-"""`jina client`, `status`, `ping` and `logs`: what asks a service that runs."""
+"""`jina client`, `status`, `ping`, `logs` and `console`: what asks a service that runs."""
 
 from __future__ import annotations
 
@@ -421,3 +421,43 @@ def _print_events(events: Sequence[str]) -> None:
     if events:
         sys.stdout.write("".join(f"{event}\n" for event in events))
         sys.stdout.flush()
+
+
+def add_console(parser: argparse.ArgumentParser) -> None:
+    """Where it is served."""
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 [default: a free one]")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def run_console(options: argparse.Namespace) -> int:
+    """Print the address, which has the key, and serve until interrupted."""
+    import asyncio
+
+    if sys.platform != "linux":
+        raise NotSupportedError(
+            "jina console finds the services of a machine on Linux only",
+            help="open /console of a service that speaks HTTP",
+        )
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"--port: {options.port} is not a port, 0 to 65535")
+    asyncio.run(_serve_console(options.port, in_browser=options.open))
+    return 0
+
+
+async def _serve_console(port: int, *, in_browser: bool) -> None:
+    import asyncio
+    import signal
+    import webbrowser
+
+    from jina.console.local import LocalServer
+    from jina.supervisor.observing import ServicesHere
+
+    server, stopped = LocalServer(ServicesHere(), port), asyncio.Event()
+    await server.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    print(server.address, flush=True)
+    if in_browser:
+        await asyncio.to_thread(webbrowser.open, server.address)
+    await stopped.wait()
+    await server.stop()

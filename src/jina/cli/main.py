@@ -96,6 +96,7 @@ COMMANDS: dict[str, Entry] = {
     "top": Entry("show what the services of this machine do, again each second", "jina.cli.top"),
     "ping": Entry("check whether a service answers", "jina.cli.admin"),
     "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.admin"),
+    "console": Entry("serve the page that shows all services of yours on this machine", "jina.cli.admin"),
     "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft"),
     "raft add-voter": Entry("add a replica to a group", "jina.cli.raft"),
     "raft remove": Entry("remove a replica from a group", "jina.cli.raft"),

@@ -12,10 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from jina.errors import EndpointNotFound
 from jina.supervisor import status_socket
 
 MOST_LINES: Final = 2000
@@ -115,3 +117,32 @@ def ask_supervisor(question: bytes) -> bytes:
             _names[parent] = name
             return answer
     return b"{}"
+
+
+class ServicesHere:
+    """The services of this user on this machine, by the number in the name of their sockets."""
+
+    def listed(self) -> list[dict[str, Any]]:
+        """`id`, `name` and `state` of each that answers; one that does not in time is `hung`."""
+        found = []
+        for pid, name in status_socket.names():
+            try:
+                told = msgspec.json.decode(status_socket.ask_one(name, b""), type=_Named)
+            except TimeoutError:
+                told = _Named(f"process {pid}", "hung")
+            except (OSError, msgspec.DecodeError):
+                continue
+            found.append({"id": name.partition(status_socket.prefix())[2], "name": told.name, "state": told.state})
+        return found
+
+    def ask(self, ident: str) -> Callable[[bytes], bytes]:
+        """What answers questions about a service; raises `EndpointNotFound` where there is none of this number."""
+        name = status_socket.prefix() + ident
+        if all(known != name for _, known in status_socket.names()):
+            raise EndpointNotFound(f"no service {ident!r} runs here")
+        return partial(status_socket.ask_one, name)
+
+
+class _Named(msgspec.Struct):
+    name: str
+    state: str

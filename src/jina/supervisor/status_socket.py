@@ -34,7 +34,7 @@ def open_status_socket() -> socket.socket | None:
         return None
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        server.bind(f"\0{_prefix()}{os.getpid()}/{next(_numbers)}")
+        server.bind(f"\0{prefix()}{os.getpid()}/{next(_numbers)}")
         server.listen(8)
     except OSError:
         server.close()
@@ -90,7 +90,7 @@ def ask_all() -> Iterator[tuple[int, bytes | None]]:
     Any user can make sockets with such names: those of others are left alone, however many there are.
     """
     give_up = time.monotonic() + _PATIENCE
-    for pid, name in _names():
+    for pid, name in names():
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             # Not that long for each that does not accept: connecting to one that does takes no time.
             server.settimeout(max(0.0, give_up - time.monotonic()))
@@ -108,7 +108,7 @@ def ask_all() -> Iterator[tuple[int, bytes | None]]:
 
 def ask(pid: int, question: bytes) -> Iterator[tuple[str, bytes]]:
     """What each service of a process of this user answers to a question, by the name of its socket."""
-    for _, name in _names(pid):
+    for _, name in names(pid):
         with contextlib.suppress(OSError):
             yield name, ask_one(name, question)
 
@@ -135,13 +135,14 @@ def _asked(server: socket.socket, question: bytes) -> bytes:
     return bytes(data)
 
 
-def _prefix() -> str:
+def prefix() -> str:
+    """What the names of the sockets of this user begin with."""
     return f"jina/{os.getuid()}/"
 
 
-def _names(pid: int | None = None) -> list[tuple[int, str]]:
+def names(pid: int | None = None) -> list[tuple[int, str]]:
     """The process and the name of each socket of this user, or of those of one process."""
-    form = re.compile(rf" @({re.escape(_prefix())}([0-9]+)/[0-9]+)$", re.ASCII)
+    form = re.compile(rf" @({re.escape(prefix())}([0-9]+)/[0-9]+)$", re.ASCII)
     with contextlib.suppress(OSError), open("/proc/net/unix", errors="replace") as file:
         found = {match[1]: int(match[2]) for line in file if (match := form.search(line.rstrip("\n")))}
         return sorted((number, name) for name, number in found.items() if pid in {None, number})
