@@ -6,7 +6,6 @@ from functools import partial
 
 import aiohttp
 import pytest
-from tests.server.sample_service import SampleService, served, url
 
 from jina.config.types import digest_of
 from jina.console.feed import Places
@@ -17,6 +16,7 @@ from jina.errors import EndpointNotFound, PermissionDenied
 from jina.plan.plans import AccessPlan, HttpPlan, KeyPlan, ListenerPlan
 from jina.runtime.console import ConsoleApi, console_of
 from jina.server.server import serve
+from tests.server.sample_service import SampleService, served, url
 
 PLAIN, ADMIN, NOTHING = "plain-key-1", "admin-key-1", "other-key-1"
 KEYS = AccessPlan(

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jina.console.feed import LINGER, SLOW, Feed, Places
+from jina.console.feed import LINGER, SLOW, Feed, Places, delta_events
 from jina.errors import Overloaded
 
 
@@ -157,3 +157,11 @@ def test_places_are_bounded():
         places.take()
     places.free()
     places.take()
+
+
+def test_changes_of_many_processes_come_in_parts_of_which_the_last_has_the_time():
+    changed = {f"a/rep-{number}": {"cpu": number} for number in range(250)}
+    found = [events(part)[1] for part in delta_events({"time": 1.0, "processes": changed}).split(b"\n\n")[:-1]]
+    assert [(len(one["processes"]), "time" in one) for one in found] == [(100, False), (100, False), (50, True)]
+    assert {name: value for one in found for name, value in one["processes"].items()} == changed
+    assert events(delta_events({"time": 1.0}))[1] == {"time": 1.0}

@@ -22,6 +22,8 @@ SLOW: Final = 15.0
 """Seconds that a viewer may take for one message."""
 LINGER: Final = 10.0
 """Seconds for which the feed goes on without viewers, such as one that loads the page again."""
+MOST_IN_ONE: Final = 100
+"""Processes in one event of changes."""
 Ask = Callable[[bytes], bytes]
 """Answers a question, see `jina.supervisor.observing`; blocks."""
 
@@ -29,6 +31,18 @@ Ask = Callable[[bytes], bytes]
 def event(name: str, data: Any) -> bytes:
     """A server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), dumps(data))
+
+
+def delta_events(patch: dict[str, Any]) -> bytes:
+    """A patch as one event, or as several where it is about many processes, so that a page can draw in between.
+
+    All but the last are without `time`.
+    """
+    parts, processes = b"", list(patch.get("processes", {}).items())
+    while len(processes) > MOST_IN_ONE:
+        parts += event("delta", {"processes": dict(processes[:MOST_IN_ONE])})
+        del processes[:MOST_IN_ONE]
+    return parts + event("delta", {**patch, "processes": dict(processes)} if processes else patch)
 
 
 class Viewer:
@@ -191,6 +205,6 @@ class Feed:
                 viewer.behind = False
                 viewer.give(whole, now)
             else:
-                delta = delta or event("delta", merge_patch(self._sent, state))
+                delta = delta or delta_events(merge_patch(self._sent, state))
                 viewer.give(delta, now)
         self._sent = state

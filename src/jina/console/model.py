@@ -347,9 +347,8 @@ def _deployments(processes: Mapping[str, Any], graph: Mapping[str, Any] | None) 
         one["shards"] = max(one["shards"], entry["shard"] + 1)
         one["stateful"] = one["stateful"] or bool(entry.get("group"))
     for name, node in (graph or {}).items():
-        if node["kind"] == "external":
-            found.setdefault(name, {"replicas": 0, "ready": 0, "shards": node["shards"], "stateful": False})
-            found[name]["external"] = True
+        if node["kind"] != "join" and name not in found:
+            found[name] = {"replicas": 0, "ready": 0, "shards": node["shards"], "stateful": False, "external": True}
     for one in found.values():
         one["state"] = "ready" if one["ready"] == one["replicas"] else "degraded" if one["ready"] else "down"
     return found
@@ -475,4 +474,4 @@ def _of_worker(name: str, one: Mapping[str, Any], start: float) -> list[dict[str
 
 
 def _span(name: str, kind: str, process: str, start: float, seconds: float) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "process": process, "start": round(start, 6), "seconds": round(seconds, 6)}
+    return {"name": name, "kind": kind, "process": process, "start": round(max(0.0, start), 6), "seconds": round(seconds, 6)}

@@ -1,0 +1,127 @@
+"""What a process tells while somebody looks: slow requests, log records, counts."""
+
+import logging
+
+import pytest
+
+from jina.observe import logs
+from jina.observe.metrics import Metrics
+from jina.observe.observation import (
+    LONGEST_LINE,
+    MOST_AT_ONCE,
+    MOST_LINES,
+    MOST_REQUESTS,
+    UNASKED,
+    WINDOW,
+    Observation,
+    RecentLines,
+    SlowRequests,
+)
+
+
+class Clock:
+    """Seconds since the epoch, as a test says."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_slowest_requests_are_kept():
+    clock = Clock()
+    slow = SlowRequests(clock)
+    for number in range(100):
+        assert slow.ended("/x", number * 7 % 100, {"id": str(number)})
+    kept = [one["seconds"] for one in slow.slowest()]
+    assert kept == list(range(99, 99 - MOST_REQUESTS, -1))
+
+
+def test_slow_requests_are_forgotten_after_some_minutes():
+    clock = Clock()
+    slow = SlowRequests(clock)
+    for _ in range(MOST_REQUESTS):
+        slow.ended("/x", 50.0, {})
+    for _ in range(int(WINDOW / 10) + 1):
+        clock.now += 10
+        slow.slowest()
+    slow.ended("/x", 1.0, {})
+    assert [one["seconds"] for one in slow.slowest()] == [1.0]
+
+
+def test_nothing_is_kept_once_nobody_asks():
+    clock = Clock()
+    slow = SlowRequests(clock)
+    slow.ended("/x", 1.0, {})
+    clock.now += UNASKED + 1
+    assert not slow.ended("/x", 1.0, {})
+    assert slow.slowest() == []
+
+
+@pytest.fixture
+def lines():
+    found = RecentLines()
+    yield found
+    found.detach()
+
+
+def test_log_records_come_once_and_in_order(lines):
+    assert lines.since(0) == ([], 0)
+    logs.get_logger("a").warning("first %d", 1)
+    logging.getLogger("of.a.user").error("second")
+    told, lost = lines.since(0)
+    assert [(one["level"], one["logger"], one["message"]) for one in told] == [
+        ("WARNING", "jina.a", "first 1"),
+        ("ERROR", "of.a.user", "second"),
+    ]
+    assert lost == 0
+    assert lines.since(told[-1]["seq"]) == ([], 0)
+
+
+def test_log_records_are_bounded_and_what_is_lost_is_told(lines):
+    lines.since(0)
+    for number in range(MOST_LINES + 300):
+        logs.get_logger("a").warning("%s", "x" * 2 * LONGEST_LINE + str(number))
+    told, lost = lines.since(100)
+    assert (len(told), lost, len(told[0]["message"])) == (MOST_AT_ONCE, 200, LONGEST_LINE)
+    assert told[0]["seq"] == 301
+
+
+def test_what_is_wrong_with_a_record_is_not_the_trouble_of_who_logs(lines):
+    lines.since(0)
+    lines.handle(logging.LogRecord("a", logging.ERROR, "", 1, "%d", ("no number",), None))
+    try:
+        raise ValueError("<script>")
+    except ValueError:
+        logs.get_logger("a").exception("it failed")
+    first, second = lines.since(0)[0]
+    assert first["message"] == "%d"
+    assert second["exception"].endswith("ValueError: <script>")
+
+
+def test_the_handler_leaves_when_nobody_asks(lines, monkeypatch):
+    lines.since(0)
+    assert lines in logging.getLogger().handlers or lines in logs.get_logger().handlers
+    monkeypatch.setattr("jina.observe.observation.UNASKED", -1.0)
+    logs.get_logger("a").warning("nobody reads this")
+    assert lines not in logging.getLogger().handlers
+    assert lines not in logs.get_logger().handlers
+
+
+def test_an_answer():
+    counts = Metrics("a/rep-0", "Mine")
+    one = counts.endpoint("/x")
+    observation = Observation(counts, lambda: {"graph": {}})
+    first = observation.answer({})
+    assert (first["executor"], first["graph"], first["slow"], "logs" in first) == ("Mine", {}, [], False)
+    assert first["place"]["kind"] in {"process", "container", "pod"}
+    one.ended(0.2)
+    one.on_end(0.2, "", {"id": "r", "queue": 0.1})
+    one.ended(0.3, "ValueError")
+    told = observation.answer({"logs": 0})
+    assert told["endpoints"]["/x"]["failures"] == {"ValueError": 1}
+    assert sum(told["endpoints"]["/x"]["seconds"][1:]) == 2
+    assert len(told["endpoints"]["/x"]["seconds"]) == len(told["bounds"]) + 2
+    assert [(slow["id"], slow["endpoint"], slow["queue"]) for slow in told["slow"]] == [("r", "/x", 0.1)]
+    assert told["logs"] == []
