@@ -1,4 +1,4 @@
-"""Write the parts of `docs` that the code decides, `docs/llms.txt`, and the picture of a Flow.
+"""Write the parts of `docs` that the code decides, `docs/llms.txt`, the picture of a Flow and the home page's figure.
 
 A page holds what is generated between two comments and anything by hand around them::
 
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.home_figure import home_figure
 from scripts.reference_parts import GENERATED
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -75,6 +76,7 @@ def files() -> dict[Path, str]:
     wanted = {page: filled(page.read_text(encoding="utf-8")) for page in sorted(DOCS.rglob("*.md"))}
     wanted[DOCS / "llms.txt"] = llms()
     wanted[DOCS / "how-to" / "flow.svg"] = flow_picture()
+    wanted[DOCS / "assets" / "cpu-per-request.svg"] = home_figure(DOCS / "explanation" / "performance.json")
     return {
         path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }
