@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from answering import answer
-from chat_documents import Conversation, Delta
+from answering import MAX_TOKENS, answer
 from smollm import SmolLM
 
-from jina import Executor, Slot, continuous_batching, requests
+from jina import Chat, Delta, Executor, Slot, continuous_batching, requests
 
 SLOTS = 8
 CHUNK = 48
@@ -19,12 +18,12 @@ CHUNK = 48
 class Talking:
     """One conversation: what the model is to read next, and what it makes of the logits."""
 
-    def __init__(self, chat: Conversation, model: SmolLM) -> None:
+    def __init__(self, chat: Chat, model: SmolLM) -> None:
         self._talk = answer(chat, model.vocabulary)
         self._pending: list[int] = []
         self.over = False
         self._ahead(None)
-        self.too_long = len(self._pending) + chat.max_tokens > model.context
+        self.too_long = len(self._pending) + (chat.max_tokens or MAX_TOKENS) > model.context
 
     def tokens(self) -> list[int]:
         """What goes into the next step."""
@@ -37,10 +36,10 @@ class Talking:
             yield from self._ahead(logits)
 
     def _ahead(self, logits: np.ndarray | None) -> list[Delta]:
-        deltas = []
+        deltas: list[Delta] = []
         try:
             given = next(self._talk) if logits is None else self._talk.send(logits)
-            while isinstance(given, Delta):
+            while not isinstance(given, list):
                 deltas.append(given)
                 given = next(self._talk)
             self._pending = given
@@ -55,10 +54,11 @@ class SmolChat(Executor):
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.model = SmolLM(rows=SLOTS)
+        self.together = 0
 
     @requests(on="/chat")
     @continuous_batching(slots=SLOTS)
-    def step(self, slots: list[Slot[Conversation, Delta]]) -> None:
+    def step(self, slots: list[Slot[Chat, Delta]]) -> None:
         """Answer a conversation, by text or by the call of a tool."""
         for slot in slots:
             if slot.state is None:
@@ -69,10 +69,15 @@ class SmolChat(Executor):
         running = [slot for slot in slots if not slot.finished]
         if not running:
             return
+        self.together = max(self.together, len(running))
         logits = self.model.forward([slot.index for slot in running], [slot.state.tokens() for slot in running])
         for slot, row in zip(running, logits, strict=True):
             for delta in slot.state.read(row):
-                delta.streams = len(running)
                 slot.emit(delta)
             if slot.state.over:
                 slot.finish()
+
+    @requests(on="/most_together", safe=True)
+    def most_together(self) -> int:
+        """The most conversations that were in one step of the model so far."""
+        return self.together

