@@ -96,7 +96,7 @@ class TestService:
     @staticmethod
     def _greet(call):
         """Echo metadata, before the first message too, which no method of ours has reason to."""
-        found = dict(metadata_in(call._head))
+        found = dict(metadata_in(call._head.headers))
         if INITIAL in found:
             head = (*grpc_protocol._HEADERS, *headers_of([(INITIAL, found[INITIAL])]))
             call._connection.engine.respond(call.stream, head)

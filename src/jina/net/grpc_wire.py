@@ -127,6 +127,14 @@ class Messages:
         return plain
 
 
+def whole_message(data: bytes, limit: int) -> bytes | None:
+    """The message, where the data are just one that is not compressed and has at most `limit` bytes."""
+    size = len(data) - _HEAD
+    if 0 <= size <= limit and data[0] == 0 and int.from_bytes(data[1:_HEAD], "big") == size:
+        return data[_HEAD:]
+    return None
+
+
 def framed(message: bytes, encoding: str = "") -> bytes:
     """A message as it travels, compressed by `gzip` or `deflate` where that is asked for."""
     if not encoding:

@@ -114,6 +114,10 @@ class Engine(Protocol):
         """What ends an answer, after its body."""
         ...
 
+    def answer(self, stream: int, headers: Headers, body: bytes, trailers: Headers) -> None:
+        """A whole answer: its head, body and end."""
+        ...
+
     def reset(self, stream: int, code: int) -> None:
         """End a stream at once, in both directions."""
         ...

@@ -381,6 +381,11 @@ class Connection:
         if body is not None:
             body.trailers = headers
 
+    def answer(self, stream: int, headers: Headers, body: bytes, trailers: Headers) -> None:
+        self.respond(stream, headers)
+        self.send(stream, body)
+        self.trailers(stream, trailers)
+
     def reset(self, stream: int, code: int) -> None:
         if self._requests.pop(stream, None) is None:
             try:

@@ -57,10 +57,15 @@ class Connection:
         event: Any
         for event in self._connection.events():
             kind = type(event)
-            if kind is ngh2.StreamClosed and self._windows:
-                self._windows.pop(event.stream_id, None)
-            tell = _TELLING.get(kind)
-            if tell is not None:
+            if kind is ngh2.DataReceived:
+                events.on_data(event.stream_id, event.data, ended=event.end_stream)
+            elif kind is ngh2.RequestReceived or kind is ngh2.ResponseReceived:
+                events.on_headers(event.stream_id, event.headers, ended=event.end_stream)
+            elif kind is ngh2.StreamClosed:
+                if self._windows:
+                    self._windows.pop(event.stream_id, None)
+                events.on_closed(event.stream_id, event.error_code)
+            elif (tell := _TELLING.get(kind)) is not None:
                 tell(events, event)
 
     def output(self, amount: int) -> bytes:
@@ -100,6 +105,17 @@ class Connection:
     def trailers(self, stream: int, headers: Headers) -> None:
         try:
             self._connection.send_trailers(stream, headers)
+        except _GONE:
+            return
+
+    def answer(self, stream: int, headers: Headers, body: bytes, trailers: Headers) -> None:
+        connection = self._connection
+        try:
+            if len(body) > _LARGE:
+                connection.set_stream_priority(stream, _IN_TURN, ignore_client_signal=True)
+            connection.send_response(stream, headers)
+            connection.send_data(stream, body)
+            connection.send_trailers(stream, trailers)
         except _GONE:
             return
 
@@ -151,21 +167,13 @@ class Connection:
         return self._broken or not (self._connection.want_read or self._connection.want_write)
 
 
-def _headers(events: Events, event: Any) -> None:
-    events.on_headers(event.stream_id, event.headers, ended=event.end_stream)
-
-
 def _settings(events: Events, _event: Any) -> None:
     events.on_settings()
     events.on_window()
 
 
 _TELLING: Final[dict[Any, Callable[[Events, Any], None]]] = {
-    ngh2.RequestReceived: _headers,
-    ngh2.ResponseReceived: _headers,
     ngh2.TrailersReceived: lambda events, event: events.on_headers(event.stream_id, event.headers, ended=True),
-    ngh2.DataReceived: lambda events, event: events.on_data(event.stream_id, event.data, ended=event.end_stream),
-    ngh2.StreamClosed: lambda events, event: events.on_closed(event.stream_id, event.error_code),
     ngh2.WindowUpdated: lambda events, _: events.on_window(),
     ngh2.PingReceived: lambda events, _: events.on_ping(),
     ngh2.PingAcknowledged: lambda events, _: events.on_pong(),
@@ -174,4 +182,4 @@ _TELLING: Final[dict[Any, Callable[[Events, Any], None]]] = {
         event.last_stream_id, event.error_code, event.debug_data
     ),
 }
-"""What is told of each event."""
+"""What is told of the events that are rare."""

@@ -6,13 +6,13 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
 
 from jina.codec import pb, status
-from jina.codec.messages import Payload, Reply, Route
+from jina.codec.messages import Payload, Reply, Request, Route
 from jina.config.grpc_options import LARGEST_MESSAGE, server_settings
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.net.auth import Access, Caller
@@ -87,9 +87,9 @@ class Calls:
             "/jina.JinaSingleDocumentRequestRPC/stream_doc": Method(self.stream_doc, streams=True),
         }
 
-    async def process_single_data(self, data: bytes, call: Call) -> bytes:
+    def process_single_data(self, data: bytes, call: Call) -> Awaitable[bytes]:
         """Answer one `DataRequestProto`."""
-        return await self._answer_or_refuse(self._reader.request(data), call, None)
+        return self._answer_or_refuse(self._reader.request(data), call, None)
 
     async def process_data(self, data: bytes, call: Call) -> bytes:
         """Answer a list of requests as one: their documents in a row, the header of the first.
@@ -122,7 +122,8 @@ class Calls:
         async def work(received: Incoming, emit: Emit[bytes]) -> None:
             started = time.time()
             try:
-                answer = await self._answer(received, headers, deadline, started, None, caller)
+                request = self._request(received, headers, deadline, caller)
+                answer = write_reply(received[0], request, await self._reply(request), self._name, started)
             except FAILURES as error:  # each becomes an answer
                 source = None if isinstance(received[0], Unusable) else received[0]
                 failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._name, started)
@@ -154,17 +155,10 @@ class Calls:
             await call.write(_serialised(refused))
 
     async def _stream(self, received: Incoming, call: Call) -> None:
-        message, payload, _ = received
         headers = call.headers
-        caller = self._caller(headers, call)
-        if caller is not None:
-            caller.take()
-        if isinstance(message, Unusable):
-            raise message.error
         _compress(call, headers)
-        request = read_request(message, payload, headers, call.deadline)
-        if caller is not None:
-            caller.check(request.endpoint)
+        request = self._request(received, headers, call.deadline, self._caller(headers, call))
+        message = received[0]
         writer = DocumentWriter(message, request)
         waiting = call.waiting
         async with aclosing(self._gate.stream(request)) as replies:
@@ -182,12 +176,16 @@ class Calls:
     async def _answer_or_refuse(self, received: Incoming, call: Call, branches: Branches) -> bytes:
         started = time.time()
         try:
-            headers = call.headers
-            _compress(call, headers)
-            caller = self._caller(headers, call)
-            if call.waiting.full:
-                await call.waiting.room()
-            return await self._answer(received, headers, call.deadline, started, branches, caller)
+            headers, waiting = call.headers, call.waiting
+            if COMPRESSION_KEY in headers:
+                _compress(call, headers)
+            caller = None if self._access is None else self._caller(headers, call)
+            if waiting.held and waiting.full:
+                await waiting.room()
+            request = self._request(received, headers, call.deadline, caller)
+            request.branches = branches
+            reply = await self._reply(request)
+            return write_reply(received[0], request, reply, self._name, started)
         except FAILURES as error:  # each becomes an answer
             failed = self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), call, started)
             return _serialised(failed)
@@ -195,30 +193,27 @@ class Calls:
     def _caller(self, headers: dict[str, str], call: Call) -> Caller | None:
         return None if self._access is None else self._access.caller(headers, call.address)
 
-    async def _answer(
-        self,
-        received: Incoming,
-        headers: dict[str, str],
-        deadline: float | None,
-        started: float,
-        branches: Branches,
-        caller: Caller | None,
-    ) -> bytes:
+    def _request(
+        self, received: Incoming, headers: dict[str, str], deadline: float | None, caller: Caller | None
+    ) -> Request:
         if caller is not None:
             caller.take()
         message, payload, _ = received
         if isinstance(message, Unusable):
             raise message.error
         request = read_request(message, payload, headers, deadline)
-        request.branches = branches
         if caller is not None:
             caller.check(request.endpoint)
-        if request.endpoint == DRY_RUN:
-            asked = await self._gate.service.ready()
-            reply = Reply(request.payload, routes=[Route(self._name, started, time.time()), *asked])
-        else:
-            reply = await self._gate.call(request)
-        return write_reply(message, request, reply, self._name, started)
+        return request
+
+    def _reply(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        return self._gate.call(request) if request.endpoint != DRY_RUN else self._tried(request)
+
+    async def _tried(self, request: Request) -> Reply:
+        """The answer to a request that is not worked on."""
+        started = time.time()
+        asked = await self._gate.service.ready()
+        return Reply(request.payload, routes=[Route(self._name, started, time.time()), *asked])
 
     def _refuse(self, into: Any, message: Any, error: JinaError, call: Call, started: float) -> Any:
         if not isinstance(error, ExecutorError):

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from jina.errors import BadRequest, JinaError
@@ -23,6 +23,7 @@ from jina.net.grpc_wire import (
     metadata_in,
     percent_encoded,
     seconds_of,
+    whole_message,
 )
 from jina.net.http2 import Headers, Http2Error
 from jina.net.http2_library import connect
@@ -58,6 +59,8 @@ _NO_GRPC: Final[Headers] = ((b":status", b"415"), (b"content-type", b"text/plain
 _NO_GRPC_TEXT: Final = b"this port takes calls of gRPC alone\n"
 _ENTRY: Final = 32
 """Bytes that each header counts for besides its name and value (RFC 9113, section 6.5.2)."""
+_REMEMBERED: Final = 4096
+"""Bytes of a head that a connection remembers at most."""
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
@@ -118,55 +121,85 @@ class Terms(NamedTuple):
     connections: set[GrpcConnection]
 
 
+class Head:
+    """What the head of a call says. The calls of a connection mostly have the same, which is then read once."""
+
+    __slots__ = ("_metadata", "encoding", "encodings", "headers", "is_grpc", "path", "size", "timeout")
+
+    def __init__(self, headers: Headers) -> None:
+        found = dict(headers)
+        self.headers = headers
+        self.path = found.get(b":path", b"").decode("latin-1")
+        kind = found.get(b"content-type", b"")
+        self.is_grpc = found.get(b":method") == b"POST" and kind.startswith(b"application/grpc")
+        self.size = sum(len(name) + len(value) + _ENTRY for name, value in headers)
+        self.encoding = found.get(b"grpc-encoding", b"")
+        self.encodings = found.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
+        """Those in which answers may come."""
+        self.timeout = found.get(b"grpc-timeout", b"")
+        self._metadata: dict[str, str] | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The metadata without binary values; the last of equal names wins. Raises `WireError`."""
+        if self._metadata is None:
+            found = metadata_in(self.headers)
+            self._metadata = {name: value for name, value in found if isinstance(value, str)}
+        return self._metadata
+
+
 class Call:
     """One call, as its method sees it."""
 
-    __slots__ = (
-        "_answered", "_came", "_came_bytes", "_connection", "_encoding", "_head", "_messages", "_metadata", "_reader",
-        "_timer", "_unread", "arrived_by", "counted", "deadline", "ended", "finished", "message", "method", "path",
-        "stream", "task", "trailing", "window",
-    )  # fmt: skip
+    # What most calls never change is kept by the class.
+    _messages: Messages | None = None
+    """What takes the messages out of the parts in which they come."""
+    _came: deque[bytes] | tuple[()] = ()
+    _came_bytes = 0
+    """Bytes that came and are not used."""
+    _unread = 0
+    """What those take that wait for the method."""
+    _reader: asyncio.Future[None] | None = None
+    _encoding = ""
+    _answered = False
+    _timer: asyncio.TimerHandle | None = None
+    _trailing: list[tuple[str, str | bytes]] | None = None
+    method: Method | None = None
+    task: asyncio.Task[None] | None = None
+    message: bytes | None = None
+    deadline: float | None = None
+    """In `time.monotonic()` seconds."""
+    arrived_by = 0.0
+    """When the message of a call that has one must be there."""
+    window = 0
+    """Bytes of the window that the client got for a large message; 0 for the usual one."""
+    counted = 0
+    """Its part of what the connection holds."""
+    ended = False
+    """Whether the client has sent all."""
+    finished = False
 
-    def __init__(self, connection: GrpcConnection, stream: int, path: str, head: Headers) -> None:
+    def __init__(self, connection: GrpcConnection, stream: int, head: Head) -> None:
         self._connection = connection
         self.stream = stream
-        self.path = path
         self._head = head
-        self._metadata: dict[str, str] | None = None
-        self._messages = Messages(connection.settings.message)
-        self._came: deque[bytes] = deque()
-        self._came_bytes = 0
-        """Bytes that came and are not used."""
-        self._unread = 0
-        """What those take that wait for the method."""
-        self._reader: asyncio.Future[None] | None = None
-        self._encoding = ""
-        self._answered = False
-        self._timer: asyncio.TimerHandle | None = None
-        self.method: Method | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.message: bytes | None = None
-        self.deadline: float | None = None
-        """In `time.monotonic()` seconds."""
-        self.arrived_by = 0.0
-        """When the message of a call that has one must be there."""
-        self.window = 0
-        """Bytes of the window that the client got for a large message; 0 for the usual one."""
-        self.counted = 0
-        """Its part of what the connection holds."""
-        self.ended = False
-        """Whether the client has sent all."""
-        self.finished = False
-        self.trailing: list[tuple[str, str | bytes]] = []
-        """Metadata that is sent after the last message."""
+
+    @property
+    def path(self) -> str:
+        """The full name of the method, after a slash."""
+        return self._head.path
 
     @property
     def headers(self) -> dict[str, str]:
         """The metadata without binary values; the last of equal names wins."""
-        if self._metadata is None:
-            found = metadata_in(self._head)
-            self._metadata = {name: value for name, value in found if isinstance(value, str)}
-        return self._metadata
+        return self._head.metadata
+
+    @property
+    def trailing(self) -> list[tuple[str, str | bytes]]:
+        """Metadata that is sent after the last message."""
+        if self._trailing is None:
+            self._trailing = []
+        return self._trailing
 
     @property
     def address(self) -> str:
@@ -196,6 +229,7 @@ class Call:
                 await self._reader
             finally:
                 self._reader = None
+        assert isinstance(self._came, deque)
         message = self._came.popleft()
         self._unread -= len(message) + _OF_MESSAGE
         if not self._came:
@@ -205,7 +239,10 @@ class Call:
     @property
     def held(self) -> int:
         """Bytes of a message that is not complete."""
-        return self._messages.held
+        return 0 if self._messages is None else self._messages.held
+
+    is_in_parts = False
+    """Whether its messages came in parts, or several in one: what is held of them is counted."""
 
     @property
     def is_unread(self) -> bool:
@@ -215,7 +252,7 @@ class Call:
     @property
     def pending(self) -> int:
         """Bytes of messages that are not complete, or wait for the method."""
-        return self._messages.held + self._unread
+        return self.held + self._unread
 
     def used(self) -> int:
         """Bytes that came since the last time."""
@@ -238,18 +275,45 @@ class Call:
         engine.send(self.stream, framed(message, self._encoding))
         self._connection.flush_soon()
 
+    def _reply(self, message: bytes) -> None:
+        """The one message of a call that has no more."""
+        if self.finished:
+            return
+        if self._answered or self._encoding or self._trailing or self._connection.settings.answer:
+            self._send(message)
+            self._finish(Code.OK)
+            return
+        self.finished = True
+        self._release()
+        body = framed(message)
+        self._connection.engine.answer(self.stream, _HEADERS, body, _OK)
+        self._connection.finished(self, len(body))
+
+    def take_whole(self, data: bytes) -> bool:
+        """Take the data as the one message of a call, if they are just that and nothing came before."""
+        if self._messages is not None:
+            return False
+        self.message = whole_message(data, self._connection.settings.message)
+        self.ended = self.message is not None
+        return self.ended
+
     def feed(self, data: bytes, *, ended: bool) -> None:
         """More of what the client sends."""
         if self.finished:
             self._connection.engine.taken(self.stream, len(data))
             return
         messages = self._messages
+        if messages is None:
+            messages = self._messages = Messages(self._connection.settings.message, self._head.encoding)
+            self.is_in_parts = True
         self._came_bytes += len(data)
         found = messages.feed(data) if data else []
         self.ended = ended
         if ended and messages.held:
             raise WireError(Code.INTERNAL, "the call ended within a message")
         if self._streams:
+            if isinstance(self._came, tuple):
+                self._came = deque()
             self._came.extend(found)
             self._unread += sum(len(one) + _OF_MESSAGE for one in found)
             if self._reader is not None and not self._reader.done() and (found or ended):
@@ -274,17 +338,20 @@ class Call:
     @property
     def needed(self) -> int:
         """Bytes that the message on its way has, as far as that is known."""
-        return self._messages.needed
+        return 0 if self._messages is None else self._messages.needed
 
-    def read_head(self, found: Mapping[bytes, bytes]) -> None:
-        """Read what of the head is about the call itself; raises `WireError`."""
-        self._messages.encoding = found.get(b"grpc-encoding", b"")
-        encoding = self._connection.settings.compression
-        if encoding and encoding.encode() in found.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b","):
+    def read_head(self) -> None:
+        """Do what the head says about the call itself; raises `WireError`."""
+        head, settings = self._head, self._connection.settings
+        encoding = settings.compression
+        if head.size > settings.metadata:
+            raise WireError(
+                Code.RESOURCE_EXHAUSTED, f"received metadata exceeds limit ({head.size} vs. {settings.metadata} bytes)"
+            )
+        if encoding and encoding.encode() in head.encodings:
             self._encoding = encoding
-        timeout = found.get(b"grpc-timeout", b"")
-        if timeout:
-            seconds = seconds_of(timeout)
+        if head.timeout:
+            seconds = seconds_of(head.timeout)
             self.deadline = time.monotonic() + seconds
             self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
 
@@ -320,7 +387,7 @@ class Call:
                 await method.answer(self)
             else:
                 message, self.message = self.message, None
-                self._send(await method.answer(message, self))
+                self._reply(await method.answer(message, self))
         except Aborted as aborted:
             self._finish(aborted.code, aborted.message, aborted.trailing)
         except WireError as error:
@@ -331,34 +398,34 @@ class Call:
             _log.error("a call of %s failed with an unexpected error", self.path, exc_info=error)
             self._finish(Code.UNKNOWN, f"Unexpected {type(error).__name__}: {error}")
         else:
-            self._finish(Code.OK)
+            if method.streams:
+                self._finish(Code.OK)
 
     def _finish(self, code: Code, message: str = "", trailing: Metadata = ()) -> None:
         if self.finished:
             return
         self.finished = True
         self._release()
-        if code is Code.OK and not self.trailing and not trailing:
+        if code is Code.OK and not self._trailing and not trailing:
             tail = _OK
         else:
             status = [(b"grpc-status", b"%d" % code)]
             if message:
                 status.append((b"grpc-message", percent_encoded(message)))
-            tail = (*status, *headers_of(self.trailing), *headers_of(trailing))
+            tail = (*status, *headers_of(self._trailing or ()), *headers_of(trailing))
         engine = self._connection.engine
         if self._answered:
             engine.trailers(self.stream, tail)
         else:
             engine.respond(self.stream, (*_HEADERS, *tail), ended=True)
-        self._connection.finished(self)
+        self._connection.finished(self, engine.queued(self.stream))
 
     def _release(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._came.clear()
-        self._unread = 0
-        self._messages = Messages(0)
+        if self._messages is not None:
+            self._came, self._unread, self._messages = (), 0, None
 
 
 class _Waiting(OnTransport):
@@ -388,6 +455,8 @@ class GrpcConnection(Pausing):
         self._transport: asyncio.Transport
         self._calls: dict[int, Call] = {}
         """Those whose streams are open."""
+        self._head = Head(())
+        """That of the last call."""
         self._arriving: set[Call] = set()
         """Those whose message is not there yet."""
         self._incomplete: dict[Call, int] = {}
@@ -568,24 +637,19 @@ class GrpcConnection(Pausing):
             if ended:
                 self._guarded(call, b"", ended=True)
             return
-        found = dict(headers)
-        path = found.get(b":path", b"").decode("latin-1")
-        call = self._calls[stream] = Call(self, stream, path, headers)
+        head = self._head
+        if headers != head.headers:
+            head = self._read(headers)
+        call = self._calls[stream] = Call(self, stream, head)
         call.ended = ended
-        if found.get(b":method") != b"POST" or not found.get(b"content-type", b"").startswith(b"application/grpc"):
+        if not head.is_grpc:
             call.finished = True
             self.engine.respond(stream, _NO_GRPC)
             self.engine.send(stream, _NO_GRPC_TEXT, ended=True)
-            self.finished(call)
+            self.finished(call, self.engine.queued(stream))
             return
         try:
-            size = sum(len(name) + len(value) + _ENTRY for name, value in headers)
-            if size > self.settings.metadata:
-                raise WireError(
-                    Code.RESOURCE_EXHAUSTED,
-                    f"received metadata exceeds limit ({size} vs. {self.settings.metadata} bytes)",
-                )
-            call.read_head(found)
+            call.read_head()
             method = self._terms.find(call)
         except JinaError as error:
             aborted = self._terms.refuse(error)
@@ -595,7 +659,7 @@ class GrpcConnection(Pausing):
             call.end(error.code, error.message)
             return
         if method is None:
-            call.end(Code.UNIMPLEMENTED, f"Method not found: {path[:200]}")
+            call.end(Code.UNIMPLEMENTED, f"Method not found: {head.path[:200]}")
             return
         call.method = method
         if method.streams:
@@ -606,11 +670,20 @@ class GrpcConnection(Pausing):
             call.arrived_by = self._loop.time() + self.settings.arrival
             self._arriving.add(call)
 
+    def _read(self, headers: Headers) -> Head:
+        head = Head(headers)
+        if head.size <= _REMEMBERED:
+            self._head = head
+        return head
+
     def on_data(self, stream: int, data: bytes, *, ended: bool) -> None:
         """More of a call's messages."""
         call = self._calls.get(stream)
         if call is None:
             self.engine.taken(stream, len(data))
+        elif ended and call in self._arriving and call.take_whole(data):
+            self.engine.taken(stream, len(data))
+            self.arrived(call)
         else:
             call.arrived_by += len(data) / LEAST_RATE
             self._guarded(call, data, ended=ended)
@@ -689,6 +762,8 @@ class GrpcConnection(Pausing):
     def _let_go(self, call: Call) -> None:
         """Nothing of a call comes any more: what it did not use counts no longer against the connection."""
         self._arriving.discard(call)
+        if not call.is_in_parts:
+            return
         self._take(call)
         self._pending -= call.counted
         self._widened -= call.window
@@ -697,10 +772,9 @@ class GrpcConnection(Pausing):
             self._held -= held
             self._go_on()
 
-    def finished(self, call: Call) -> None:
-        """A call has its status."""
+    def finished(self, call: Call, size: int) -> None:
+        """A call has its status; `size` are the bytes of its answer that wait."""
         self._let_go(call)
-        size = self.engine.queued(call.stream)
         if size > _SMALL:
             self._unsent[call.stream] = (size, False)
         if not call.ended:
@@ -709,18 +783,19 @@ class GrpcConnection(Pausing):
 
     def on_closed(self, stream: int, code: int) -> None:  # noqa: ARG002 - as in `Events`
         """A stream is over."""
-        self._forget(stream)
-        self._open_ended.discard(stream)
+        if self._unsent:
+            self._forget(stream)
+        if self._open_ended:
+            self._open_ended.discard(stream)
         call = self._calls.pop(stream, None)
         if call is None:
             return
-        waiter = self._writers.pop(stream, None)
-        if waiter is not None:
+        if self._writers and (waiter := self._writers.pop(stream, None)) is not None:
             waiter.cancel()
         if not call.finished:
             self._let_go(call)
             call.drop()
-        if not self._calls:
+        if not self._calls and self.settings.idle:
             self._later("idle", self.settings.idle, self._too_idle)
 
     def on_window(self) -> None:
