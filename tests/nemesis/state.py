@@ -58,7 +58,7 @@ class NemesisState(Executor):
 
     @requests(on="/read")
     def read(self, docs: DocumentArray, **kwargs):
-        return _told({"count": len(self.lines), "chain": self.chain, "process": os.getpid()})
+        return _told({"count": len(self.lines), "chain": self.chain, "process": self.process()})
 
     @requests(on="/get")
     def get(self, docs: DocumentArray, **kwargs):
@@ -71,8 +71,12 @@ class NemesisState(Executor):
             with open(self._page(number)) as page:
                 written += page.read().splitlines()
             number += PAGE
-        result = {"lines": self.lines, "written": written, "registers": self.registers, "process": os.getpid()}
+        result = {"lines": self.lines, "written": written, "registers": self.registers, "process": self.process()}
         return _told({**result, "hash": str(self.state_hash()), "replica": self.runtime_args.replica_id})
+
+    def process(self):
+        """What tells this process from all others that had the state, before it too."""
+        return os.getpid()
 
     # --- what replication asks of it ----------------------------------------------------------------------
 
