@@ -2,7 +2,7 @@
 
 import sys
 
-from jina import DocumentArray, Executor, requests
+from jina import Document, DocumentArray, Executor, requests, write
 
 
 class First(Executor):
@@ -27,3 +27,25 @@ class Second(Executor):
     def work(self, docs: DocumentArray, **_):
         for doc in docs:
             doc.text += "!"
+
+
+class Ledger(Executor):
+    """Keeps lines."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lines = []
+
+    @write
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **_):
+        self.lines.extend(docs.texts)
+        return DocumentArray([Document(text=str(len(self.lines)))])
+
+    def snapshot(self, snapshot_dir):
+        with open(f"{snapshot_dir}/lines", "w", encoding="utf-8") as file:
+            file.write("\n".join(self.lines))
+
+    def restore(self, snapshot_dir):
+        with open(f"{snapshot_dir}/lines", encoding="utf-8") as file:
+            self.lines = file.read().splitlines()

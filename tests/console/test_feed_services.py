@@ -1,8 +1,10 @@
 """The console of services that run: a Flow, a worker without a gateway, `jina console`."""
 
 import contextlib
+import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +14,11 @@ import urllib.request
 import pytest
 
 from jina import Deployment, Document, Flow
-from tests.console.feed_services import First, Second
+from tests.console import feed_services
+from tests.console.feed_services import First, Ledger, Second
+from tests.stateful.conftest import FAST
 
+FILE = feed_services.__file__
 TIME = 60.0
 """Seconds that an answer, and what it is waited for, may take on a busy machine."""
 
@@ -60,6 +65,14 @@ def first(found, wanted, most=40):
             return state
         assert number < most, state
     raise AssertionError("the feed ended")
+
+
+def refused(address, path, key="", **more):
+    """The status of a refusal."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(address, path, key, **more)
+    caught.value.close()
+    return caught.value.code
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +152,64 @@ def test_a_worker_imports_nothing_of_it_before_it_is_asked():
 
 def test_it_can_be_left_out_and_its_path_be_an_endpoint():
     with Deployment(uses=First, protocol="http", quiet=True, host="127.0.0.1", console=False) as worker:
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            ask(f"http://127.0.0.1:{worker.port}", "")
-        assert caught.value.code == 404
-        caught.value.close()
+        assert refused(f"http://127.0.0.1:{worker.port}", "") == 404
+
+
+def test_a_process_without_a_supervisor_shows_itself():
+    """As in a container, where an Executor is the only process."""
+    command = [sys.executable, "-m", "jina", "executor", "--uses", "First", "--py-modules", FILE, "--protocol", "http"]
+    with subprocess.Popen([*command, "--host", "127.0.0.1"], stderr=subprocess.PIPE, text=True) as served:
+        try:
+            address = next(found[0] for line in served.stderr if (found := re.findall(r"http://127.0.0.1:\d+", line)))
+            with ask(address, "/feed") as stream, ask(address, "/logs") as lines:
+                found = states(stream)
+                [(name, process)] = first(found, lambda state: state["processes"])["processes"].items()
+                assert (process["pid"], process["executor"], process["gateway"]) == (served.pid, "First", False)
+                body = json.dumps({"data": [{"text": "x"}]}).encode()
+                headers = {"Content-Type": "application/json"}
+                urllib.request.urlopen(urllib.request.Request(f"{address}/work", body, headers), timeout=TIME).close()
+                first(found, lambda state: state["total"]["count"] == 1)
+                told = next(json.loads(line[6:]) for line in lines if b"worked on" in line)
+            assert told["process"] == name
+        finally:
+            served.send_signal(signal.SIGTERM)
+        assert served.wait(TIME) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jina_raft") is None, reason="the consensus agent is not built: make agent"
+)
+def test_groups_and_their_actions(tmp_path):
+    keys = {
+        "reader": {"key": "reader-key", "scopes": ["console"]},
+        "operator": {"key": "operator-key", "scopes": ["console", "admin"]},
+    }
+    options = {"raft_configuration": FAST, "host": "127.0.0.1", "quiet": True, "protocol": "http", "api_keys": keys}
+    with Deployment(
+        name="ledger", uses=Ledger, stateful=True, replicas=3, workspace=str(tmp_path), **options
+    ) as deployment:
+        address = f"http://127.0.0.1:{deployment.port}"
+
+        def act(**action):
+            body = json.dumps({"group": "ledger", **action}).encode()
+            more = {"data": body, "headers": {"X-API-Key": "operator-key", "Content-Type": "application/json"}}
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{address}/console/actions", **more), timeout=90
+            ) as answer:
+                return json.load(answer)["message"]
+
+        deployment.post("/add", inputs=Document(text="a"))
+        with ask(address, "/feed", "reader-key") as stream:
+            found = states(stream)
+            group = first(found, lambda state: state["groups"].get("ledger", {}).get("healthy"))["groups"]["ledger"]
+            assert group["replicas"].keys() == {"0", "1", "2"}
+            assert all(one["applied"] >= 1 for one in group["replicas"].values())
+            other = next(number for number in range(3) if number != group["leader"])
+            assert act(do="transfer", replica=other) == "ledger: the leadership was handed over"
+            first(found, lambda state: state["groups"]["ledger"].get("leader") == other)
+            assert "replica 0, replica 1, replica 2" in act(do="snapshot")
+            first(found, lambda state: all(one["snapshot"] for one in state["groups"]["ledger"]["replicas"].values()))
+        body = json.dumps({"do": "snapshot", "group": "ledger"}).encode()
+        assert refused(address, "/actions", "reader-key", data=body, method="POST") == 415
+        assert refused(address, "/feed") == 401

@@ -91,13 +91,14 @@ def test_log_records_are_bounded_and_what_is_lost_is_told(lines):
 def test_what_is_wrong_with_a_record_is_not_the_trouble_of_who_logs(lines):
     lines.since(0)
     lines.handle(logging.LogRecord("a", logging.ERROR, "", 1, "%d", ("no number",), None))
+    logs.get_logger("a").warning("a file \udcff of %s", "ümlaut")
     try:
         raise ValueError("<script>")
     except ValueError:
         logs.get_logger("a").exception("it failed")
-    first, second = lines.since(0)[0]
-    assert first["message"] == "%d"
-    assert second["exception"].endswith("ValueError: <script>")
+    first, second, third = lines.since(0)[0]
+    assert (first["message"], second["message"]) == ("%d", "a file \\udcff of ümlaut")
+    assert third["exception"].endswith("ValueError: <script>")
 
 
 def test_the_handler_leaves_when_nobody_asks(lines, monkeypatch):

@@ -474,4 +474,10 @@ def _of_worker(name: str, one: Mapping[str, Any], start: float) -> list[dict[str
 
 
 def _span(name: str, kind: str, process: str, start: float, seconds: float) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "process": process, "start": round(max(0.0, start), 6), "seconds": round(seconds, 6)}
+    return {
+        "name": name,
+        "kind": kind,
+        "process": process,
+        "start": round(max(0.0, start), 6),
+        "seconds": round(seconds, 6),
+    }

@@ -129,12 +129,13 @@ class RecentLines(logging.Handler):
             message = record.getMessage()
             trace = self._formatter_of().formatException(record.exc_info) if record.exc_info else ""
         except Exception:  # noqa: BLE001 - arguments of the user's that do not fit their format
-            message, trace = str(record.msg), ""
+            message, trace = record.msg if isinstance(record.msg, str) else type(record.msg).__name__, ""
         level = "SUCCESS" if record.levelno == logs.SUCCESS else record.levelname
         self._lines.append({
             "seq": next(self._numbers), "time": round(record.created, 3), "level": level, "number": record.levelno,
-            "logger": record.name, "message": message[:LONGEST_LINE], "exception": trace[-LONGEST_TRACE:],
-            "request_id": logs.request_id.get()[:200], "pid": os.getpid(),
+            "logger": _whole(record.name), "message": _whole(message[:LONGEST_LINE]),
+            "exception": _whole(trace[-LONGEST_TRACE:]),
+            "request_id": _whole(logs.request_id.get()[:200]), "pid": os.getpid(),
         })  # fmt: skip
 
     def _formatter_of(self) -> logging.Formatter:
@@ -183,6 +184,11 @@ def _hops(entry: dict[str, Any]) -> dict[str, Any]:
         return entry
     hops = [(one.executor, one.start_time, one.end_time) for one in routes[1 : _MOST_HOPS + 1]]
     return {**{key: value for key, value in entry.items() if key != "routes"}, "hops": hops}
+
+
+def _whole(text: str) -> str:
+    """The text as UTF-8 can have it: halves of surrogate pairs, as in names of files, are escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _buckets(one: Histogram | Buckets) -> list[float]:

@@ -239,11 +239,22 @@ def _connect_parent(sock: socket.socket, control: Control) -> Parent:
         elif "ask" in message:
             answer = {"answer": message["ask"], "stats": parent.stats.read()}
             if "observe" in message:
-                answer["observed"] = parent.stats.observe(message["observe"])
+                answer["observed"] = _observed(parent, message["observe"])
             control.send(answer)
 
     watch(sock, parent.stop.abandon, on_message)
     return parent
+
+
+def _observed(parent: Parent, question: dict[str, Any]) -> msgspec.Raw:
+    """What this process tells of itself. Whatever is wrong with it, the thread that answers must go on."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(parent.stats.observe(question)))
+    except Exception as error:  # noqa: BLE001 - it may hold anything that code of the user's has made
+        from jina.observe.logs import get_logger
+
+        get_logger("jina.console").warning("the console is not told of this process: %r", error)
+        return msgspec.Raw(b"{}")
 
 
 def _ask_supervisor(question: bytes) -> bytes:
