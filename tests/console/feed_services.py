@@ -17,7 +17,8 @@ class First(Executor):
     @requests(on="/modules")
     def modules(self, docs: DocumentArray, **_):
         ours = [name for name in sys.modules if name.startswith("jina.")]
-        docs[0].text = " ".join(name for name in ours if "console" in name or name.endswith("observation"))
+        known = [name for name in ours if "console" in name or name.endswith((".observation", ".server.apis"))]
+        docs[0].text = " ".join(sorted(known))
 
 
 class Second(Executor):

@@ -5,6 +5,7 @@ import json
 from functools import partial
 
 import aiohttp
+import msgspec
 import pytest
 
 from jina.config.types import digest_of
@@ -13,8 +14,9 @@ from jina.console.local import LocalServer
 from jina.console.page import page, policy
 from jina.console.server import check_origin, host_of, is_loopback
 from jina.errors import EndpointNotFound, PermissionDenied
-from jina.plan.plans import AccessPlan, HttpPlan, KeyPlan, ListenerPlan
-from jina.runtime.console import ConsoleApi, console_of
+from jina.plan.plans import AccessPlan, GatewayPlan, GraphPlan, HttpPlan, KeyPlan, ListenerPlan
+from jina.runtime.console import ConsoleApi
+from jina.runtime.process import console_of
 from jina.server.server import serve
 from tests.server.sample_service import SampleService, served, url
 
@@ -193,8 +195,9 @@ def test_a_server_that_stops_ends_the_streams():
 @pytest.mark.parametrize("plan", [HttpPlan(console=False), HttpPlan()])
 def test_it_is_there_where_the_plan_says_so_and_http_is_spoken(plan):
     http, grpc = (ListenerPlan(protocol=one, host="h", port=1) for one in ("http", "grpc"))
-    assert bool(console_of(plan, [grpc, http], told)) is plan.console
-    assert console_of(plan, [grpc], told) == []
+    gateway = GatewayPlan(name="gateway", listeners=[grpc, http], graph=GraphPlan(nodes=[], ends=[]), http=plan)
+    assert bool(console_of(gateway, told)) is plan.console
+    assert console_of(msgspec.structs.replace(gateway, listeners=[grpc]), told) == []
 
 
 class Services:

@@ -88,6 +88,8 @@ def flow():
 
 def test_the_console_of_a_flow(flow):
     address = f"http://127.0.0.1:{flow.port}"
+    [modules] = flow.post("/modules", inputs=Document())
+    assert modules.text.split() == []  # of a worker that serves no HTTP, nothing at all
     assert fetched(address, "/info")["rights"] == ["view", "logs"]
     with ask(address, "/feed") as stream, ask(address, "/logs?process=one&level=WARNING") as lines:
         found = states(stream)
@@ -99,11 +101,11 @@ def test_the_console_of_a_flow(flow):
             flow.post("/work", inputs=Document(text=f"t{number}"))
         with contextlib.suppress(Exception):
             flow.post("/work", inputs=Document(text="fail"))
-        state = first(found, lambda state: state["total"]["count"] >= 13 and state["total"].get("rate") == 0)
+        state = first(found, lambda state: state["total"]["count"] >= 14 and state["total"].get("rate") == 0)
         line = next(line for line in lines if line.startswith(b"data: "))
-    assert (state["total"]["count"], state["total"]["failed"]) == (13, 1)
+    assert (state["total"]["count"], state["total"]["failed"]) == (14, 1)
     one, two = (state["deployments"][name] for name in ("one", "two"))
-    assert (one["replicas"], one["numbers"]["count"], two["numbers"]["count"]) == (2, 13, 12)
+    assert (one["replicas"], one["numbers"]["count"], two["numbers"]["count"]) == (2, 14, 12)
     assert state["processes"]["two/rep-0"]["rss"] > 10_000_000
     told = json.loads(line[6:])
     assert (told["level"], told["message"]) == ("WARNING", "worked on <b>t0</b>")
@@ -142,7 +144,7 @@ def test_a_worker_imports_nothing_of_it_before_it_is_asked():
         def imported():
             return worker.post("/modules", inputs=Document())[0].text.split()
 
-        assert imported() == ["jina.runtime.console"]
+        assert imported() == ["jina.runtime.console", "jina.server.apis"]
         with ask(address, "/feed") as stream:
             state = first(states(stream), lambda state: state["processes"])
         assert list(state["processes"]) == ["executor/rep-0"]
@@ -150,6 +152,7 @@ def test_a_worker_imports_nothing_of_it_before_it_is_asked():
         assert {"jina.console.feed", "jina.observe.observation"} <= {*imported()}
 
 
+@pytest.mark.slow
 def test_it_can_be_left_out_and_its_path_be_an_endpoint():
     with Deployment(uses=First, protocol="http", quiet=True, host="127.0.0.1", console=False) as worker:
         assert refused(f"http://127.0.0.1:{worker.port}", "") == 404

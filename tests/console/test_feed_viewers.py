@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jina.console.feed import LINGER, SLOW, Feed, Places, delta_events
+from jina.console.feed import LINGER, SLOW, Feed, Places, delta_events, pause
 from jina.errors import Overloaded
 
 
@@ -165,3 +165,8 @@ def test_changes_of_many_processes_come_in_parts_of_which_the_last_has_the_time(
     assert [(len(one["processes"]), "time" in one) for one in found] == [(100, False), (100, False), (50, True)]
     assert {name: value for one in found for name, value in one["processes"].items()} == changed
     assert events(delta_events({"time": 1.0}))[1] == {"time": 1.0}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 1.0), (0.005, 1.0), (0.02, 2.0), (0.1, 10.0)])
+def test_messages_of_large_services_are_rarer(seconds, expected):
+    assert pause(1.0, seconds) == pytest.approx(expected)

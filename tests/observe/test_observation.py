@@ -126,3 +126,5 @@ def test_an_answer():
     assert len(told["endpoints"]["/x"]["seconds"]) == len(told["bounds"]) + 2
     assert [(slow["id"], slow["endpoint"], slow["queue"]) for slow in told["slow"]] == [("r", "/x", 0.1)]
     assert told["logs"] == []
+    counts.endpoint("/new").on_end(9.0, "", None)  # one that is called for the first time between two questions
+    assert observation.answer({})["slow"][0]["endpoint"] == "/new"

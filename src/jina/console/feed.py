@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,8 @@ SLOW: Final = 15.0
 """Seconds that a viewer may take for one message."""
 LINGER: Final = 10.0
 """Seconds for which the feed goes on without viewers, such as one that loads the page again."""
+SHARE: Final = 0.01
+"""Of one processor, that messages may take: where a service is so large that they would take more, they are rarer."""
 MOST_IN_ONE: Final = 100
 """Processes in one event of changes."""
 Ask = Callable[[bytes], bytes]
@@ -92,6 +94,19 @@ class Viewer:
                 return
 
 
+class Turn(NamedTuple):
+    """What is sent once: the state, if anybody needs it, and what changed; and the seconds of a processor for it."""
+
+    whole: bytes
+    delta: bytes
+    seconds: float
+
+
+def pause(interval: float, seconds: float) -> float:
+    """Seconds from one message to the next, so that what they cost stays a small share of a processor."""
+    return max(interval, seconds / SHARE)
+
+
 class Places:
     """How many look at one process, at whatever."""
 
@@ -156,42 +171,42 @@ class Feed:
         for viewer in self._viewers:
             viewer.end(reason)
 
-    async def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """What the service answers; empty where it does not."""
-        data = await asyncio.to_thread(self._ask, dumps(question))
-        found: dict[str, Any] = msgspec.json.decode(data)
-        return found
-
     async def _run(self) -> None:
         """Ask and tell until nobody has looked for a while."""
         empty_since: float | None = None
         while empty_since is None or self._clock() - empty_since < LINGER:
             began = self._clock()
-            try:
-                await self._turn()
-            except Exception as error:  # noqa: BLE001 - the next turn may succeed
-                self._log.warning("the console could not ask its service: %r", error)
-                self._tell({**self._sent, "problems": [f"the service could not be asked: {error}"]})
+            self._number += 1
+            everything = any(viewer.behind for viewer in self._viewers)
+            turn = await asyncio.to_thread(self._turn, everything=everything)
+            self._tell(turn)
             if self._viewers:
                 empty_since = None
             elif empty_since is None:
                 empty_since = began
-            await asyncio.sleep(max(0.0, self._interval - (self._clock() - began)))
+            await asyncio.sleep(max(0.0, pause(self._interval, turn.seconds) - (self._clock() - began)))
         self._sent = {}
 
-    async def _turn(self) -> None:
-        told = await self.answer({})
-        if "status" not in told:
-            self._tell({**self._sent, "problems": ["the supervisor of this process does not answer"]})
-            return
-        state = self.model.update(self._wall(), told)
-        self._tell({**state, "viewers": len(self._viewers)})
+    def _turn(self, *, everything: bool) -> Turn:
+        """Ask, compute and encode; on a thread, as much comes of a large service."""
+        began = time.thread_time()
+        try:
+            told = msgspec.json.decode(self._ask(b"{}"))
+            if "status" in told:
+                state = dict(self.model.update(self._wall(), told))
+            else:
+                state = {**self._sent, "problems": ["the supervisor of this process does not answer"]}
+        except Exception as error:  # noqa: BLE001 - the next turn may succeed
+            self._log.warning("the console could not ask its service: %r", error)
+            state = {**self._sent, "problems": [f"the service could not be asked: {error}"]}
+        state |= {"seq": self._number, "viewers": len(self._viewers)}
+        whole = event("state", state) if everything else b""
+        delta = delta_events(merge_patch(self._sent, state)) if self._sent else b""
+        self._sent = state
+        return Turn(whole, delta, time.thread_time() - began)
 
-    def _tell(self, state: dict[str, Any]) -> None:
+    def _tell(self, turn: Turn) -> None:
         """Give each viewer what has changed since the last message, or all where it has not got that."""
-        self._number += 1
-        state["seq"] = self._number
-        whole = delta = b""
         now = self._clock()
         for viewer in list(self._viewers):
             if not viewer.idle:
@@ -200,11 +215,8 @@ class Feed:
                     self._log.warning("a viewer of the console is dropped: it does not take what is sent")
                     self._viewers.discard(viewer)
                     viewer.drop()
-            elif viewer.behind:
-                whole = whole or event("state", state)
+            elif not viewer.behind:
+                viewer.give(turn.delta, now)
+            elif turn.whole:  # else it came while this was made, and gets the next
                 viewer.behind = False
-                viewer.give(whole, now)
-            else:
-                delta = delta or delta_events(merge_patch(self._sent, state))
-                viewer.give(delta, now)
-        self._sent = state
+                viewer.give(turn.whole, now)

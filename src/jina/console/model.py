@@ -244,6 +244,8 @@ def numbers(counted: Counted, seconds: float) -> Numbers:
     """Rates, means and quantiles of what was counted in so many seconds."""
     if seconds <= 0:
         return {}
+    if not any(any(counted.counts_of(name)) for name in _HISTOGRAMS):
+        return {"rate": 0.0, "errors": round(counted.failed / seconds, 3)}
     ended, batches = sum(counted.counts_of("seconds")), sum(counted.counts_of("batch"))
     waits = sum(counted.counts_of("batch_wait"))
     found: Numbers = known({

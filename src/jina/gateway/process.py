@@ -17,9 +17,8 @@ from jina.gateway.service import GatewayService
 from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import AccessPlan, GatewayPlan, ListenerPlan
-from jina.runtime.console import console_of
 from jina.runtime.health import LoopTimer
-from jina.runtime.process import Parent, ProcessMain, Report, Stop, run_process_main
+from jina.runtime.process import Parent, ProcessMain, Report, Stop, console_of, run_process_main
 
 if TYPE_CHECKING:
     from jina.gateway.custom import Gateway
@@ -68,7 +67,7 @@ def frontend_of(plan: GatewayPlan, service: GatewayService, custom: Custom | Non
         grpc_options=plan.grpc_server_options,
         limits=limits_of(plan),
         access=plan.access,
-        apis=[*load(plan.http.apis), *console_of(plan.http, plan.listeners, parent.ask_service)],
+        apis=[*load(plan.http.apis), *console_of(plan, parent.ask_service)],
     )
 
 

@@ -207,6 +207,8 @@ class Metrics:
         self.queued: Callable[[], int] = lambda: 0
         self.ready: Callable[[], bool] = lambda: True
         self.endpoints: dict[str, EndpointMetrics] = {}
+        self.on_new: Callable[[str, EndpointMetrics], None] | None = None
+        """Gets each endpoint that is counted from now on."""
         self.upstreams: dict[str, UpstreamMetrics] = {}
         self.loads: Callable[[], Mapping[str, StepLoad]] = dict
         """By step, in a gateway."""
@@ -219,7 +221,11 @@ class Metrics:
     def endpoint(self, path: str) -> EndpointMetrics:
         """The counts of one endpoint; the same object each time."""
         found = self.endpoints.get(path)
-        return found if found is not None else self.endpoints.setdefault(path, EndpointMetrics())
+        if found is None:
+            found = self.endpoints.setdefault(path, EndpointMetrics())
+            if self.on_new is not None:
+                self.on_new(path, found)
+        return found
 
     def upstream(self, deployment: str) -> UpstreamMetrics:
         """The counts of what is sent to one Deployment; the same object each time."""

@@ -158,14 +158,18 @@ class Observation:
         self._place = place()
         self._requests = SlowRequests()
         self._lines = RecentLines()
+        counts.on_new = self._watch
+
+    def _watch(self, path: str, one: EndpointMetrics) -> None:
+        if one.on_end is None:
+            one.on_end = Ended(path, one, self._requests)
 
     def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """What the process is and did; with `logs`, the number of the last record that is known, those after it."""
         counts = self._counts
         endpoints = dict(counts.endpoints)
         for path, one in endpoints.items():
-            if one.on_end is None:
-                one.on_end = Ended(path, one, self._requests)
+            self._watch(path, one)
         found: dict[str, Any] = {
             "time": time.time(), "executor": counts.executor, "started": counts.started, "place": self._place,
             "cpu": cpu_seconds(), "rss": resident_bytes(), "files": open_files(), "threads": threading.active_count(),

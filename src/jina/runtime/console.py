@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import JinaError, Unauthenticated
 from jina.net.limits import Gate
-from jina.plan.plans import HttpPlan, ListenerPlan
-from jina.server.apis import Api, ApiClass, ErrorForm, Methods
+from jina.plan.plans import HttpPlan
+from jina.server.apis import Api, ErrorForm, Methods
 
 if TYPE_CHECKING:
     from jina.console.server import ConsoleServer
     from jina.server.http import Exchange
 
 PAGE = "/console"
-Ask = Callable[[bytes], bytes]
-"""Answers a question about the service, see `jina.observe.observation`; blocks, so it is called on a thread."""
-
-
-def console_of(plan: HttpPlan, listeners: Sequence[ListenerPlan], ask: Ask) -> list[ApiClass]:
-    """The console as an adapter, where the plan has one and a listener that can serve it."""
-    if not plan.console or all(listener.protocol == "grpc" for listener in listeners):
-        return []
-    return [partial(ConsoleApi, ask=ask)]
 
 
 class ConsoleApi(Api):
-    """The routes of the console of one service."""
+    """The routes of the console of one service; `ask` is `Parent.ask_service`."""
 
     name = "console"
 
-    def __init__(self, gate: Gate, plan: HttpPlan, *, closed: bool, ask: Ask) -> None:
+    def __init__(self, gate: Gate, plan: HttpPlan, *, closed: bool, ask: Callable[[bytes], bytes]) -> None:
         super().__init__(gate, plan, closed=closed)
         self._ask = ask
         self._server: ConsoleServer | None = None

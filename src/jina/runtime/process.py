@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ from jina.plan.plans import CLUSTER_DELAY, ProcessPlan
 if TYPE_CHECKING:
     from jina.observe.metrics import Metrics
     from jina.observe.observation import Observation
+    from jina.server.apis import ApiClass
 
 Report = Callable[[dict[str, Any]], None]
 """Gets `{"phase": ...}`, with what belongs to the phase."""
@@ -339,6 +341,15 @@ def drain_delay(plan: ProcessPlan) -> float:
     if plan.drain_delay is not None:
         return plan.drain_delay
     return CLUSTER_DELAY if os.environ.get("KUBERNETES_SERVICE_HOST") else 0.0
+
+
+def console_of(plan: ProcessPlan, ask: Callable[[bytes], bytes]) -> list[ApiClass]:
+    """The console as an adapter, where the plan has one and a listener that can serve it; see `ConsoleApi`."""
+    if not plan.http.console or all(listener.protocol == "grpc" for listener in plan.listeners):
+        return []
+    from jina.runtime.console import ConsoleApi
+
+    return [partial(ConsoleApi, ask=ask)]
 
 
 class ProcessMain(ABC):

@@ -22,7 +22,6 @@ from jina.net.service import LocalService
 from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import ListenerPlan, WorkerPlan
-from jina.runtime.console import console_of
 from jina.runtime.process import (
     SWITCH_INTERVAL,
     LinkInbox,
@@ -31,6 +30,7 @@ from jina.runtime.process import (
     Parent,
     ProcessMain,
     Stop,
+    console_of,
     drain_delay,
     run_process_main,
 )
@@ -274,10 +274,7 @@ class WorkerProcess(ProcessMain):
             grpc_options=plan.grpc_server_options,
             limits=limits_of(plan),
             access=plan.access,
-            apis=[
-                *load(plan.http.apis if plan.listeners else ()),
-                *console_of(plan.http, plan.listeners, self._ask_service),
-            ],
+            apis=[*load(plan.http.apis if plan.listeners else ()), *console_of(plan, self._ask_service)],
             customise=extension_of(service.executor),
         )
 
