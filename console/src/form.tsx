@@ -370,7 +370,8 @@ function ChoiceField({ field, id, value, onChange, described, required }: Inner)
   );
 }
 
-const LARGEST = 64 * 1000 * 1000;
+/** Bytes of a file: as base64 inside JSON they are a third more, and a server takes 64 MiB unless told otherwise. */
+const LARGEST = 48 * 1000 * 1000;
 
 function FileField({ field, id, value, onChange, described, label }: Inner) {
   const [name, setName] = useState("");
@@ -380,7 +381,7 @@ function FileField({ field, id, value, onChange, described, label }: Inner) {
   const take = async (file: File | undefined | null) => {
     if (!file) return;
     if (file.size > LARGEST) {
-      setTrouble(`${file.name} has ${bytes(file.size)}: the form takes ${bytes(LARGEST)}. Send it with curl.`);
+      setTrouble(`${file.name} has ${bytes(file.size)}: the form takes ${bytes(LARGEST)}; larger ones go as multipart/form-data, for example by curl -F`);
       return;
     }
     setTrouble("");

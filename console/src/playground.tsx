@@ -427,12 +427,21 @@ function SendBar({ endpoint, found, sheet, update }: Omit<Part, "errors">) {
   return (
     <div class="sendbar">
       {busy ? (
-        <button type="button" class="primary stop" onClick={() => running.get(endpoint.id)?.abort()}>
+        <button
+          key="stop"
+          type="button"
+          class="primary stop"
+          onClick={(event) => {
+            // Another button takes its place at once, and must not get this click.
+            event.preventDefault();
+            running.get(endpoint.id)?.abort();
+          }}
+        >
           <Icon name="stop" />
           Stop
         </button>
       ) : (
-        <button type="submit" class="primary" title="Ctrl+Enter">
+        <button key="send" type="submit" class="primary" title="Ctrl+Enter">
           <Icon name="playground" />
           Send
         </button>
@@ -448,7 +457,7 @@ function SendBar({ endpoint, found, sheet, update }: Omit<Part, "errors">) {
       )}
       <div class="copies" role="group" aria-label="copy the request">
         <CopyButton label="curl" text={() => curl(request(), base.href, closed, endpoint.streams)} />
-        {!endpoint.own && <CopyButton label="Python" text={() => pythonClient(endpoint, draft(), request(), base.origin, closed)} />}
+        {!endpoint.own && <CopyButton label="Python" text={() => pythonClient(endpoint, draft(), found.root, base.origin, closed)} />}
         {asOpenai !== null && <CopyButton label="openai" text={() => openai(endpoint, draft(), base.href, closed) ?? ""} />}
       </div>
     </div>
@@ -467,6 +476,8 @@ async function run(endpoint: Endpoint, found: Api): Promise<void> {
   const sheet = sheetOf(endpoint, found);
   if (sheet.answer?.running) return;
   if (sheet.answer?.file) URL.revokeObjectURL(sheet.answer.file.url);
+  // Where the answer is below the form, it comes into view.
+  if (matchMedia("(max-width: 1180px)").matches) requestAnimationFrame(() => document.querySelector(".answer")?.scrollIntoView({ block: "nearest" }));
   const control = new AbortController();
   running.set(endpoint.id, control);
   const show = (answer: Answer) => change(endpoint, found, { answer });

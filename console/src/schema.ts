@@ -62,8 +62,6 @@ export interface Endpoint {
   document: Schema | null;
   parameters: Schema | null;
   example: unknown;
-  /** Whether a form with files may be sent instead. */
-  takesForm: boolean;
   answer: Schema | null;
 }
 
@@ -152,7 +150,6 @@ function endpointOf(path: string, method: string, operation: Schema, root: Schem
     document: envelope ? documentOf(parts.data as Schema) : null,
     parameters: envelope ? (parts.parameters as Schema) : null,
     example: json?.example,
-    takesForm: "multipart/form-data" in content,
     answer: isObject(first) && isObject(first.schema) ? first.schema : null,
   };
 }

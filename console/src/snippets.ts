@@ -1,7 +1,8 @@
 /** The same request from elsewhere. Every value is quoted for the language that it goes into. */
+import { mediaOf } from "./media.ts";
 import { isObject } from "./merge.ts";
 import { bodyOf, type Draft, type Sendable } from "./request.ts";
-import type { Endpoint } from "./schema.ts";
+import { type Endpoint, type Schema, fieldOf, resolve } from "./schema.ts";
 
 export function curl(request: Sendable, origin: string, closed: boolean, streams: boolean): string {
   const url = origin.replace(/\/$/, "") + request.path;
@@ -19,20 +20,17 @@ export function shell(text: string): string {
   return /^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** A Python literal. */
-export function python(value: unknown, indent = ""): string {
+/** A Python literal; with `files`, data URLs are the bytes that they hold. */
+export function python(value: unknown, indent = "", files = false): string {
   if (value === null || value === undefined) return "None";
   if (value === true) return "True";
   if (value === false) return "False";
   if (typeof value === "bigint") return String(value);
   if (typeof value === "number") return Number.isFinite(value) ? String(value) : `float('${String(value).replace("Infinity", "inf").toLowerCase()}')`;
-  if (typeof value === "string") return pythonText(value);
+  if (typeof value === "string") return files && mediaOf(value) ? `urlopen(${pythonText(value)}).read()` : pythonText(value);
   const inner = `${indent}    `;
-  if (Array.isArray(value)) {
-    const parts = value.map((one) => python(one, inner));
-    return lay("[", parts, "]", indent);
-  }
-  const parts = Object.entries(value as object).map(([name, one]) => `${pythonText(name)}: ${python(one, inner)}`);
+  if (Array.isArray(value)) return lay("[", value.map((one) => python(one, inner, files)), "]", indent);
+  const parts = Object.entries(value as object).map(([name, one]) => `${pythonText(name)}: ${python(one, inner, files)}`);
   return lay("{", parts, "}", indent);
 }
 
@@ -54,28 +52,56 @@ function pythonText(text: string): string {
   return `'${escaped}'`;
 }
 
-export function pythonClient(endpoint: Endpoint, draft: Draft, request: Sendable, host: string, closed: boolean): string {
-  const client = `Client(host=${pythonText(host)}${closed ? ", api_key=os.environ['JINA_API_KEY']" : ""})`;
-  const imports = closed ? "import os\n\nfrom jina import Client\n" : "from jina import Client\n";
-  if (!endpoint.body && endpoint.method === "GET") {
-    const body = Object.fromEntries(endpoint.slots.filter((slot) => slot.place === "query").map((slot) => [slot.name, draft.slots[slot.name]]).filter(([, value]) => value !== undefined));
-    return pythonCall(imports, client, endpoint, body, undefined, request);
-  }
-  if (!endpoint.envelope) {
-    const parameters = Object.fromEntries(endpoint.slots.filter((slot) => slot.place === "query" && draft.slots[slot.name] !== undefined).map((slot) => [slot.name, draft.slots[slot.name]]));
-    return pythonCall(imports, client, endpoint, bodyOf(endpoint, draft), Object.keys(parameters).length ? parameters : undefined, request);
-  }
-  const body = bodyOf(endpoint, draft) as Record<string, unknown>;
-  return pythonCall(imports, client, endpoint, body.data, body.parameters, request, typeof body.execEndpoint === "string" ? body.execEndpoint : undefined);
+const TYPES: Record<string, string> = { integer: "int", number: "float", string: "str", boolean: "bool", object: "dict", array: "list" };
+
+/** What the method gives, as a type of Python's. */
+function answerType(endpoint: Endpoint, root: Schema): string {
+  if (endpoint.envelope) return endpoint.streams ? "dict" : "list[dict]";
+  const schema = resolve(endpoint.answer ?? {}, root);
+  if (schema["x-jina"] === "file") return "File";
+  if (schema.format === "binary") return "bytes";
+  return TYPES[String(schema.type)] ?? "dict";
 }
 
-function pythonCall(imports: string, client: string, endpoint: Endpoint, inputs: unknown, parameters: unknown, request: Sendable, target?: string): string {
-  const path = pythonText(target ?? endpoint.path);
-  const single = Array.isArray(inputs) && inputs.length === 1 && endpoint.streams ? inputs[0] : inputs;
-  const more = isObject(parameters) && Object.keys(parameters).length ? `, parameters=${python(parameters)}` : "";
-  void request;
-  if (endpoint.streams) return `${imports}\nclient = ${client}\nfor doc in client.stream_doc(${path}, ${python(single)}${more}):\n    print(doc)\n`;
-  return `${imports}\nclient = ${client}\nprint(client.post(${path}, ${python(single)}${more}))\n`;
+const NAME = /^(?!(?:False|None|True|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield)$)[A-Za-z_]\w*$/;
+
+/** A document of a class that takes any field, so that the snippet needs no class of the service's. */
+function pythonDoc(value: unknown): string {
+  if (!isObject(value)) return python(value);
+  const names = Object.keys(value);
+  if (!names.every((name) => NAME.test(name))) return `Doc(**${python(value, "", true)})`;
+  const words = names.map((name) => `${name}=${python(value[name], "    ", true)}`);
+  return lay("Doc(", words, ")", "");
+}
+
+export function pythonClient(endpoint: Endpoint, draft: Draft, root: Schema, host: string, closed: boolean): string {
+  const body = bodyOf(endpoint, draft);
+  const envelope = endpoint.envelope && isObject(body) ? body : null;
+  const queries = Object.fromEntries(endpoint.slots.filter((slot) => slot.place === "query" && !slot.json && draft.slots[slot.name] !== undefined).map((slot) => [slot.name, draft.slots[slot.name]]));
+  const parameters = envelope ? envelope.parameters : endpoint.body ? queries : undefined;
+  const path = envelope && typeof envelope.execEndpoint === "string" ? envelope.execEndpoint : endpoint.path;
+  const given = envelope ? envelope.data : endpoint.body ? body : queries;
+  const typed = envelope !== null && fieldOf(endpoint.document ?? {}, root).kind === "object" && fieldOf(endpoint.document ?? {}, root).schema.title !== "Document";
+  const one = endpoint.streams && Array.isArray(given) ? given[0] : given;
+  const inputs = !typed ? python(one) : Array.isArray(one) ? lay("[", one.map(pythonDoc), "]", "") : pythonDoc(one);
+  const type = answerType(endpoint, root);
+  const words = [pythonText(path), inputs];
+  if (isObject(parameters) && Object.keys(parameters).length) words.push(`parameters=${python(parameters)}`);
+  words.push(`return_type=${type}`);
+  const files = typed && inputs.includes("urlopen(");
+  const lines = [
+    ...(closed ? ["import os"] : []),
+    ...(files ? ["from urllib.request import urlopen"] : []),
+    ...(closed || files ? [""] : []),
+    ...(typed ? ["from docarray import BaseDoc"] : []),
+    `from jina import Client${type === "File" ? ", File" : ""}`,
+    "",
+    ...(typed ? ["", "class Doc(BaseDoc, extra='allow'):", "    pass", "", ""] : []),
+    `client = Client(host=${pythonText(host)}${closed ? ", api_key=os.environ['JINA_API_KEY']" : ""})`,
+  ];
+  const call = `client.${endpoint.streams ? "stream_doc" : "post"}(${words.join(", ")})`;
+  lines.push(...(endpoint.streams ? [`for one in ${call}:`, "    print(one)"] : [`print(${call})`]));
+  return `${lines.join("\n")}\n`;
 }
 
 const OPENAI: Record<string, string> = {

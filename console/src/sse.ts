@@ -66,6 +66,7 @@ async function* textOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string>
       yield decoder.decode(part.value, { stream: true });
     yield decoder.decode();
   } finally {
-    await reader.cancel().catch(() => undefined);
+    // Not waited for: of a request that was given up, the browser never says that it is done.
+    reader.cancel().catch(() => undefined);
   }
 }

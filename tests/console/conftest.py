@@ -33,8 +33,8 @@ ARGUMENTS = [
 ]  # fmt: skip
 _ENVIRONMENT = ROOT / ".cache" / "env-console" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 KEYS = {
-    "ada": {"key": "sesame", "scopes": ["console", "docs", "status", "metrics", "admin"]},
-    "bob": {"key": "barley", "scopes": ["docs"]},
+    "ada": {"key": "sesame-open", "scopes": ["console", "docs", "status", "metrics", "admin"]},
+    "bob": {"key": "barley-field", "scopes": ["docs"]},
 }
 
 
@@ -133,6 +133,13 @@ class Look:
     def sees(self, text: str | re.Pattern[str]) -> Look:
         self.page.get_by_text(text).first.wait_for()
         return self
+
+    def until(self, script: str, argument: object = None) -> None:
+        """Wait until a function of the page's gives true; the browser's own way to wait would need `eval`."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not self.page.evaluate(script, argument):
+            assert time.monotonic() < deadline, f"never true: {script}"
+            self.page.wait_for_timeout(50)
 
     def snippet(self, name: str) -> str:
         """What a button copies."""

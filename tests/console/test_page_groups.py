@@ -54,13 +54,13 @@ def group(tmp_path_factory) -> Iterator[Deployment]:
 @pytest.fixture
 def look(open_console, group):
     found = open_console(group.port)
-    found.page.goto(f"{found.origin}/console#key=sesame")
+    found.page.goto(f"{found.origin}/console#key=sesame-open")
     found.page.get_by_role("status").get_by_text("live").wait_for()
     return found.go("state")
 
 
 def add(group, text: str) -> None:
-    post(group.port, "/add", json.dumps({"data": [{"text": text}]}), **{"x-api-key": "sesame"})
+    post(group.port, "/add", json.dumps({"data": [{"text": text}]}), **{"x-api-key": "sesame-open"})
 
 
 def test_each_replica_has_its_role_and_place_in_the_log(look, group):
@@ -78,15 +78,15 @@ def test_a_write_moves_the_log_on(look, group):
     before = int(cell.inner_text().replace(",", ""))
     for number in range(5):
         add(group, f"line {number}")
-    look.page.wait_for_function(
+    look.until(
         "before => Number(document.querySelectorAll('.group tr')[1].cells[4].innerText.replace(',', '')) >= before + 5",
-        arg=before,
+        before,
     )
 
 
 def test_a_snapshot_is_taken(look):
     look.button("Snapshot").click()
-    look.page.wait_for_function("document.querySelector('.note[role=status]').innerText.length > 3")
+    look.until("() => document.querySelector('.note[role=status]').innerText.length > 3")
     look.page.get_by_role("cell", name=re.compile(r"^entry \d+")).first.wait_for()
 
 
@@ -94,12 +94,12 @@ def test_another_replica_is_made_the_leader(look):
     before = look.page.get_by_text(re.compile(r"replica \d leads")).inner_text()
     look.button("make leader").first.click()
     look.page.get_by_role("dialog").get_by_role("button", name="Make it lead").click()
-    look.page.wait_for_function(
+    look.until(
         """before => {
             const now = document.querySelector('.group .deployment-about').innerText;
             return /replica \\d leads/.test(now) && now.slice(0, 15) !== before.slice(0, 15);
         }""",
-        arg=before,
+        before,
     )
 
 

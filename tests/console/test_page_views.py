@@ -43,7 +43,7 @@ def test_the_graph_goes_down_on_a_phone(open_console, service):
 
 def test_processes_are_listed_with_where_they_run(look):
     look.go("overview")
-    row = look.page.get_by_role("row", name=re.compile("encoder/rep-1"))
+    row = look.page.get_by_role("row", name=re.compile(r"encoder\/rep-1"))
     row.get_by_text("ready").wait_for()
     assert re.search(r"\d+(\.\d)? MB", row.inner_text())
     assert "process" in row.inner_text() or "container" in row.inner_text() or "pod" in row.inner_text()
@@ -52,24 +52,24 @@ def test_processes_are_listed_with_where_they_run(look):
 def test_a_node_of_the_graph_opens_its_deployment(look):
     look.go("overview")
     look.page.get_by_role("button", name=re.compile("^ranker: ")).press("Enter")
-    assert look.page.get_by_role("button", name=re.compile("^ranker: ")).get_attribute("aria-pressed") == "true"
-    look.page.get_by_role("row", name=re.compile("ranker/rep-0")).wait_for()
-    assert look.page.get_by_role("row", name=re.compile("encoder/rep-0")).count() == 0
+    look.page.get_by_role("button", name=re.compile("^ranker: "), pressed=True).wait_for()
+    look.page.get_by_role("row", name=re.compile(r"ranker\/rep-0")).wait_for()
+    look.page.get_by_role("row", name=re.compile(r"encoder\/rep-0")).wait_for(state="detached")
 
 
 def test_a_replica_that_dies_is_seen_to_die_and_to_come_back(look, service):
     look.go("overview")
-    row = look.page.get_by_role("row", name=re.compile("^encoder/rep-0"))
+    row = look.page.get_by_role("row", name=re.compile(r"^encoder\/rep-0"))
     row.get_by_text("ready").wait_for()
     restarts = int(row.locator("td").nth(5).inner_text())
     pid = next(one for one in service._processes[0].workers if one.name == "encoder/rep-0").pid
     os.kill(pid, signal.SIGKILL)
     look.page.get_by_role("row", name=re.compile("last end: .*(killed|SIGKILL|signal 9)")).wait_for()
     row.get_by_text("ready").wait_for()
-    look.page.wait_for_function(
+    look.until(
         """([name, many]) => [...document.querySelectorAll("tr")].some(
             row => row.innerText.startsWith(name) && Number(row.cells[6].innerText) > many)""",
-        arg=["encoder/rep-0", restarts],
+        ["encoder/rep-0", restarts],
     )
 
 
@@ -120,7 +120,7 @@ def test_the_slowest_requests_have_their_spans(look, service):
     look.go("performance")
     with Load(service.port):
         slow = look.page.get_by_role("region", name=re.compile("^Slowest requests"))
-        slow.get_by_role("button", name=re.compile("/encode")).first.click()
+        slow.get_by_role("button", name=re.compile(r"\/encode")).first.click()
         for part in ("gateway", "hop encoder", "queue", "handler"):
             slow.get_by_role("cell", name=part, exact=True).first.wait_for()
     slow.get_by_role("link", name=re.compile("the log of")).first.click()
@@ -130,7 +130,7 @@ def test_the_slowest_requests_have_their_spans(look, service):
 def test_failures_are_counted_by_their_kind(look, service):
     look.endpoint("/fail").send().answered("500")
     look.go("performance")
-    row = look.page.get_by_role("row", name=re.compile("sample/fail"))
+    row = look.page.get_by_role("row", name=re.compile(r"sample\/fail"))
     row.wait_for()
     row.get_by_text(re.compile(r"\w+ \d+")).last.wait_for()
 
@@ -153,7 +153,7 @@ def test_the_log_is_filtered(look, service):
     assert log.get_by_text("told as info").count() == 0
     look.page.get_by_role("searchbox", name="text in the lines").fill("AS ERROR")
     log.get_by_text("told as error").last.wait_for()
-    look.page.wait_for_function("!document.querySelector('[role=log]').innerText.includes('told as warning')")
+    look.until("() => !document.querySelector('[role=log]').innerText.includes('told as warning')")
     look.page.get_by_role("combobox", name="process").select_option("encoder")
     look.sees("No lines yet")
 
@@ -191,7 +191,7 @@ def test_a_service_with_keys_asks_for_one(open_console, closed):
     dialog.get_by_label("API key").fill("wrong")
     dialog.get_by_role("button", name="Open").click()
     dialog.get_by_text("does not know that key").wait_for()
-    dialog.get_by_label("API key").fill("sesame")
+    dialog.get_by_label("API key").fill("sesame-open")
     dialog.get_by_role("button", name="Open").click()
     look.page.get_by_role("status").get_by_text("live").wait_for()
     assert look.page.get_by_role("dialog").count() == 0
@@ -199,21 +199,21 @@ def test_a_service_with_keys_asks_for_one(open_console, closed):
     look.field("a").fill("40")
     look.send().answered("42")
     assert "$JINA_API_KEY" in look.snippet("curl")
-    assert "sesame" not in look.snippet("curl")
+    assert "sesame-open" not in look.snippet("curl")
     look.page.reload()
     look.endpoint("/add")
 
 
 def test_a_key_in_the_address_is_taken_and_removed(open_console, closed):
     look = open_console(closed.port)
-    look.page.goto(f"{look.origin}/console#key=sesame")
+    look.page.goto(f"{look.origin}/console#key=sesame-open")
     look.page.get_by_role("status").get_by_text("live").wait_for()
-    assert "sesame" not in look.page.evaluate("location.href")
+    assert "sesame-open" not in look.page.evaluate("location.href")
 
 
 def test_a_key_without_the_scope_opens_nothing(open_console, closed):
     look = open_console(closed.port)
-    look.page.goto(f"{look.origin}/console#key=barley")
+    look.page.goto(f"{look.origin}/console#key=barley-field")
     look.page.get_by_role("dialog").get_by_text(re.compile("scope|may not")).wait_for()
 
 
@@ -230,7 +230,7 @@ def test_hostile_names_and_texts_stay_text(look, service):
 
 def test_hostile_errors_stay_text(look):
     look.endpoint("/fail").send().answered(re.compile(re.escape("<img src=x")))
-    look.page.get_by_text("traceback").click()
+    look.page.get_by_text("traceback", exact=True).click()
 
 
 def test_hostile_streams_stay_text(look):
@@ -288,7 +288,7 @@ def test_axe_finds_nothing(open_console, service, view, width, scheme):
         look.go(view)
         look.page.get_by_role("status").get_by_text("live").first.wait_for()
         if view == "performance":
-            look.page.get_by_role("button", name=re.compile("/encode")).first.click()
+            look.page.get_by_role("button", name=re.compile(r"\/encode")).first.click()
         elif view == "playground":
             look.endpoint("/person")
             look.button("add address").click()
@@ -310,7 +310,7 @@ def test_axe_finds_nothing_in_answers_and_dialogs(open_console, closed, width, s
     look = open_console(closed.port, width=width, scheme=scheme).go("overview")
     look.page.get_by_role("dialog").wait_for()
     assert look.violations() == []
-    look.page.get_by_label("API key").fill("sesame")
+    look.page.get_by_label("API key").fill("sesame-open")
     look.page.get_by_role("dialog").get_by_role("button", name="Open").click()
     for path in ("/fail", "/grid", "/sound", "/search"):
         look.endpoint(path).send().answered(re.compile("200 OK|500"))
