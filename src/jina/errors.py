@@ -47,7 +47,6 @@ Every class carries `grpc_code` (https://grpc.io/docs/guides/status-codes/), `ht
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -536,6 +535,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return None
     if len(name) >= _BEGINNING and (longer := [one for one in names if one.startswith(name)]):
         return min(longer, key=len)
+    import difflib
+
     for match in difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=_ALIKE):
         if match[:1] == name[:1] or difflib.SequenceMatcher(None, match, name).ratio() >= _ALIKE_OTHERWISE:
             return match

@@ -12,10 +12,7 @@ import errno
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -35,7 +32,7 @@ _own: tuple[int, str, int] | None = None
 
 def folder_of_user() -> str:
     """Where the folders of all processes of this user are."""
-    return os.path.join(tempfile.gettempdir(), f"jina-uploads-{os.getuid()}")
+    return os.path.join(_base(), f"jina-uploads-{os.getuid()}")
 
 
 def create() -> tuple[str, IO[bytes]]:
@@ -80,7 +77,7 @@ def storage() -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise OutOfStorage(
-            f"no room for the file in {tempfile.gettempdir()}: {error.strerror}",
+            f"no room for the file in {_base()}: {error.strerror}",
             help="free some, or set TMPDIR to a folder of a larger file system",
         ) from None
 
@@ -96,7 +93,7 @@ def remove_left_over() -> None:
         return
     for folder in found:
         if folder != mine and _is_left_over(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
 
 
 def _is_left_over(folder: str) -> bool:
@@ -118,7 +115,7 @@ def _is_old(folder: str) -> bool:
 
 
 def _new_name() -> str:
-    return f"{os.path.basename(_folder())}-{secrets.token_hex(16)}"
+    return f"{os.path.basename(_folder())}-{os.urandom(16).hex()}"
 
 
 def _folder() -> str:
@@ -133,7 +130,7 @@ def _folder() -> str:
 
 
 def _made() -> tuple[int, str, int]:
-    base, name = folder_of_user(), secrets.token_hex(8)
+    base, name = folder_of_user(), os.urandom(8).hex()
     os.makedirs(base, mode=0o700, exist_ok=True)
     _check(base)
     unfinished, folder = os.path.join(base, f".{name}"), os.path.join(base, name)
@@ -155,4 +152,16 @@ def _check(base: str) -> None:
 
 def _end(process: int, folder: str) -> None:
     if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _base() -> str:
+    from tempfile import gettempdir  # here, as most processes have no files, and these modules are large
+
+    return gettempdir()
+
+
+def _remove(folder: str) -> None:
+    from shutil import rmtree
+
+    rmtree(folder, ignore_errors=True)

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from jina.net.http2 import Header, Headers
 
@@ -172,7 +171,11 @@ def percent_encoded(text: str) -> bytes:
 
 def percent_decoded(text: bytes) -> str:
     """The text of a status."""
-    return unquote_to_bytes(text).decode("utf-8", "replace") if b"%" in text else text.decode("utf-8", "replace")
+    if b"%" in text:
+        from urllib.parse import unquote_to_bytes
+
+        text = unquote_to_bytes(text)
+    return text.decode("utf-8", "replace")
 
 
 def metadata_in(headers: Headers) -> list[tuple[str, str | bytes]]:

@@ -8,7 +8,6 @@ import os
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from jina.errors import ConfigError
@@ -24,7 +23,8 @@ _log = logs.get_logger("tls")
 def read_file(path: str, option: str) -> bytes:
     """The bytes of a certificate or key file; raises `ConfigError` naming the option."""
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
         raise ConfigError(f"{option}: cannot read {path!r}: {error.strerror}") from error
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import logging
-import logging.handlers
 import os
 import re
 import sys
@@ -128,9 +127,11 @@ def _handler(
         )
         return file_handler(output)
     if name == "SysLogHandler":
+        from logging.handlers import SysLogHandler
+
         address: Any = (options["host"], int(options.get("port", 514))) if "host" in options else "/dev/log"
         try:
-            handler = logging.handlers.SysLogHandler(address)
+            handler = SysLogHandler(address)
         except OSError as error:
             raise ConfigError(f"log_config: {path}: there is no syslog at {address}: {error}") from error
         handler.ident = f"{options.get('ident', '')}: " if options.get("ident") else ""

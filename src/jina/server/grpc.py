@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jina.codec import pb, status
 from jina.codec.messages import Payload, Reply, Request, Route
@@ -43,7 +43,6 @@ from jina.net.sockets import bind, bind_error
 from jina.net.tls import grpc_context, renew
 from jina.net.unread import Unread, behind
 from jina.plan.plans import ListenerPlan
-from jina.server.apis import Api
 from jina.server.grpc_protocol import (
     Aborted,
     Call,
@@ -54,6 +53,9 @@ from jina.server.grpc_protocol import (
     end_connections,
 )
 from jina.server.listening import Listening, listen
+
+if TYPE_CHECKING:
+    from jina.server.apis import Api
 
 Methods = dict[str, Method]
 Branches = list[tuple[str, Payload]] | None
