@@ -94,7 +94,7 @@ if __name__ == "__main__":
         sys.stdin.read()
 """
 IMPORTS = {
-    "grpc": "import docarray, grpc, grpc.aio",
+    "grpc": "import docarray, uvloop, ngh2, google.protobuf.descriptor_pb2",
     "http": "import docarray, uvicorn, httptools, orjson",
 }
 
