@@ -19,7 +19,7 @@ PAGES = [
 ]
 IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it needs a container engine"
 SERVED = "tests/containers/test_docker_uses.py serves such images; it needs a container engine"
-GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
+GRPCURL = "tests/http2/test_foreign_clients.py runs the commands of the page, where grpcurl was built"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
 CLUSTER = "needs a cluster; tests/export/test_validators.py checks the files against the schemas of the API"
 GROUPS = "tests/cluster/test_groups.py runs it against a real API server"

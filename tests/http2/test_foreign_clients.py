@@ -1,12 +1,14 @@
-"""Foreign test clients against our server: h2spec for HTTP/2, and gRPC's own interoperability client."""
+"""Foreign clients against our server: h2spec for HTTP/2, gRPC's own interoperability client, and grpcurl."""
 
+import os
+import re
 import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from tests.certificates import certificate
-from tests.http2.programs import program, serving
+from tests.http2.programs import BUILT, ROOT, program, serving
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ENGINES = ["ngh2", "h2"]
@@ -71,3 +73,36 @@ def test_the_specification_of_http2(engine, tls, tmp_path):
     }
     assert len(cases) > 140
     assert failed == BY_LIBRARY[engine]
+
+
+GRPCURL = {
+    "grpcurl -plaintext localhost:54321 list": "jina.JinaSingleDataRequestRPC",
+    "describe jina.DataRequestProto": "message DataRequestProto {",
+    "process_single_data": '"text": "HELLO"',
+    "endpoint_discovery": '"/upper"',
+    "grpc.health.v1.Health/Check": '"status": "SERVING"',
+}
+"""Parts of the commands that the page shows, and of what they print."""
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_commands_of_the_page(engine, tls, tmp_path):
+    program("grpcurl")
+    page = (ROOT / "docs/how-to/grpc-from-anywhere.md").read_text(encoding="utf-8")
+    section = page.partition("## grpcurl")[2].partition("\n## ")[0]
+    commands = re.findall(r"^grpcurl .*?(?=^grpcurl |^```)", section, re.MULTILINE | re.DOTALL)
+    assert len(commands) == len(GRPCURL)
+    files = certificate(tmp_path) if tls else None
+    with serving(engine, "notes", files) as server:
+        for command, (part, printed) in zip(commands, GRPCURL.items(), strict=True):
+            assert part in command
+            asked = command.replace("localhost:54321", f"localhost:{server.port}")
+            if files:
+                asked = asked.replace("-plaintext", f"-cacert '{files.authority}'")
+            environment = os.environ | {"PATH": f"{BUILT}:{os.environ['PATH']}"}
+            done = subprocess.run(
+                ["bash", "-c", asked], capture_output=True, text=True, timeout=60, check=False, env=environment
+            )
+            assert done.returncode == 0, done.stderr
+            assert printed in done.stdout
