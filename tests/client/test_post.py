@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import io
 import pty
+import re
 import sys
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 
 from jina import Document, DocumentArray
 from jina.errors import BadClientInput, ConfigError, EndpointNotFound
+from jina.observe import terminal
 from tests.client.note_server import Note
 
 
@@ -309,6 +312,18 @@ def test_progress_on_a_terminal(client, monkeypatch):
                 shown += part
     assert b"/echo" in shown
     assert b"3/3" in shown
+
+
+def test_progress_where_executors_write_to_the_terminal_too(client, monkeypatch):
+    class Shared(io.StringIO):
+        def isatty(self):
+            return True
+
+    shared = Shared()
+    monkeypatch.setattr(sys, "stderr", shared)
+    monkeypatch.setattr(terminal, "shared", True)
+    client.post("/echo", notes(3), request_size=1, show_progress=True)
+    assert re.fullmatch(r"\n/echo: 3 of 3 answered in \d+\.\d s\n", shared.getvalue())
 
 
 def test_progress_is_silent_off_a_terminal(client, capfd):

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from docarray import BaseDoc, DocList
 from jina.documents import Document, DocumentArray
 from jina.documents.paths import parse_paths
 from jina.errors import ConfigError, NotSupportedError
+from jina.observe import terminal
 
 
 class Page(BaseDoc):
@@ -291,6 +293,15 @@ def test_apply_with_a_pool_and_progress(capsys):
         assert list(docs.map(lambda doc: doc.text, pool=pool, show_progress=True)) == ["a", "b", "c"]
     assert list(docs.map_batch(len, 2)) == [2, 1]
     assert "documents" in capsys.readouterr().out
+
+
+def test_progress_where_executors_write_to_the_terminal_too(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "shared", True)
+    docs = DocumentArray(Document(text=text) for text in "abc")
+    assert list(docs.map(lambda doc: doc.text, show_progress=True)) == ["a", "b", "c"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"\n.*: 3 of 3 done in \d+\.\d s\n", err)
 
 
 @pytest.mark.parametrize(

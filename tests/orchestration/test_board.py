@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from jina.orchestration.display import address, announce, network_host, progress, rows, time
+from jina.observe.terminal import time
+from jina.orchestration.display import address, announce, network_host, progress, rows
 from jina.plan.plans import ListenerPlan, TlsPlan
 
 

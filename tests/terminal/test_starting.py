@@ -21,7 +21,7 @@ import time
 import warnings
 from pathlib import Path
 
-from jina import Executor, Flow, requests
+from jina import Document, Executor, Flow, requests
 
 HERE = Path(__file__).parent
 
@@ -50,6 +50,10 @@ class Loud(Executor):
         if end == "fails" and name == "second":
             self.load(name)
 
+    @requests
+    def work(self, docs, **kwargs):
+        print(f"{self.runtime_args.name} works, and ends no line. ", end="", flush=True)
+
     def load(self, name):
         raise ValueError(f"{name} has no model at /models/"
                          "one.bin")
@@ -61,6 +65,8 @@ def serve(first, second, end, waits):
         flow = flow.add(name=name, uses=Loud, uses_with={"name": name, "end": end, "waits": waits})
     with flow:
         print(f"{first} and {second} serve.")
+        if end == "posts":
+            flow.post("/", [Document()] * 3, request_size=1, show_progress=True)
         if end == "blocks":
             flow.block()
 
@@ -150,6 +156,16 @@ def test_flows_that_start_at_once_lose_nothing(tmp_path):
     assert code == 0, text
     assert missing(text, "first", "second", "third", "fourth") == [], text
     assert text.count("is ready to serve") == 2, text
+
+
+@needs_tmux
+@pytest.mark.slow
+def test_progress_of_requests_erases_nothing(tmp_path):
+    text, _, code = of_pane(tmp_path, 80, "posts")
+    assert code == 0, text
+    assert missing(text, "first", "second") == [], text
+    assert text.count("works, and ends no line. ") == 6, text
+    assert "/: 3 of 3 answered in" in text
 
 
 @needs_tmux

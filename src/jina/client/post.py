@@ -41,11 +41,10 @@ from jina.errors import (
     ValidationFailed,
 )
 from jina.net.channel import FailedAnswer, call_options, trace_of
+from jina.observe import terminal
 from jina.observe.logs import get_logger
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from jina.net.channel import Answer
 
 
@@ -513,16 +512,10 @@ class PendingRequests:
 
 
 class Bar:
-    """Counts answered requests; does nothing without a `progress`."""
+    """Counts answered requests, and calls `counted` for each."""
 
-    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
-        self._progress = progress
-        self._task = task
-
-    def advance(self) -> None:
-        """One request more is answered."""
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task)
+    def __init__(self, counted: Callable[[], None] = lambda: None) -> None:
+        self.advance = counted
 
 
 @contextmanager
@@ -531,12 +524,17 @@ def progress_of(call: PostCall) -> Iterator[Bar]:
     if not call.show_progress or not sys.stderr.isatty():
         yield Bar()
         return
+    if terminal.shared:
+        with terminal.counted(call.on, call.source.requests, "answered") as advance:
+            yield Bar(advance)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bar(progress, progress.add_task(call.on, total=call.source.requests))
+        task = progress.add_task(call.on, total=call.source.requests)
+        yield Bar(lambda: progress.advance(task))
 
 
 NO_LIMIT = 1_000_000

@@ -40,6 +40,7 @@ from jina.documents.paths import (
 )
 from jina.documents.search import Metric, check_options, checked_limit, filtered, make_search, nearest_of, queries_of
 from jina.errors import ConfigError, NotSupportedError
+from jina.observe import terminal
 
 T_doc = TypeVar("T_doc", bound=BaseDoc, default=Document)
 
@@ -736,9 +737,18 @@ def _run(func: Any, items: Sequence[Any], backend: str, num_worker: int | None, 
 def _progress(items: Any, description: str, show: bool, total: int | None = None) -> Any:
     if not show:
         return items
+    if terminal.shared:  # a bar would erase what Executors leave in its line
+        return _counted(items, description, total)
     from rich.progress import track
 
     return track(items, description=description, total=total)
+
+
+def _counted(items: Any, description: str, total: int | None) -> Iterator[Any]:
+    with terminal.counted(description, total, "done") as advance:
+        for item in items:
+            yield item
+            advance()
 
 
 def _merge(doc: Any, other: Any) -> None:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ConfigError
+from jina.observe.terminal import SparseReports
 
 if TYPE_CHECKING:
     from jina.executor import Executor
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from jina.plan.plans import FlowPlan, ListenerPlan
 
 _SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
-_FIRST_LINE = 1.0
-"""Seconds of waiting before the first line."""
-_LONGEST_PAUSE = 10.0
-"""Seconds between two lines at most."""
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 
@@ -65,21 +62,8 @@ def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    began, pause = time.monotonic(), _FIRST_LINE
-
-    def notify(phase: str) -> None:
-        nonlocal pause, began
-        if time.monotonic() - began >= pause:
-            began, pause = time.monotonic(), min(2 * pause, _LONGEST_PAUSE)
-            _show(f"{name}: {'; '.join(phase.splitlines())}")
-
-    yield notify
-
-
-def _show(line: str) -> None:
-    """Write a line of its own, wherever the cursor is: at the end of a line, or at the start of one that is to stay."""
-    sys.stderr.write(f"\n{line}\n")
-    sys.stderr.flush()
+    reports = SparseReports()
+    yield lambda phase: reports.report(f"{name}: {'; '.join(phase.splitlines())}")
 
 
 def notifier(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:

@@ -23,6 +23,7 @@ import msgspec
 from jina import errors
 from jina.config.paths import absolute
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable, ending_of
+from jina.observe import terminal
 from jina.plan.plans import ChildPlan, ForkServerPlan, GatewayPlan, WorkerPlan, to_json
 from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link
 from jina.supervisor.init import reap_orphans
@@ -307,6 +308,7 @@ class ChildProcess:
             self.failure = RuntimeFailToStart(f"{self.name} cannot be started: {error}")
             self.exit_status = -1
             return
+        terminal.shared = True
         assert self.control is not None
         if hasattr(os, "pidfd_open"):
             self.pidfd = os.pidfd_open(self._process.pid)
