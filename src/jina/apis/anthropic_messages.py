@@ -20,12 +20,16 @@ _TYPES = {
 }  # fmt: skip
 
 
+_NO_USAGE = {"cache_creation": None, "inference_geo": None, "service_tier": None}
+"""What messages tell of their tokens beyond that, and events at their end do not."""
+
+
 def error_content(error: JinaError, ident: str = "") -> dict[str, Any]:
     """An error as clients of Anthropic's API read it."""
     status = error.http_status
     kind = _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    content = {"type": "error", "error": {"type": kind, "message": str(error) or type(error).__name__}}
-    return {**content, "request_id": ident} if ident else content
+    content = {"type": kind, "message": str(error) or type(error).__name__}
+    return {"type": "error", "error": content, "request_id": ident or None}
 
 
 class Messages:
@@ -34,7 +38,8 @@ class Messages:
     def __init__(self, asked: Conversation) -> None:
         self._message: dict[str, Any] = {
             "id": new_id("msg_"), "type": "message", "role": "assistant", "model": asked.model, "content": [],
-            "stop_reason": None, "stop_sequence": None, "usage": _usage(None),
+            "stop_reason": None, "stop_sequence": None, "stop_details": None, "container": None,
+            "usage": {**_usage(None), **_NO_USAGE},
         }  # fmt: skip
         self._index = -1
         self._open = ""
@@ -48,11 +53,9 @@ class Messages:
         if choice.reasoning:
             blocks.append({"type": "thinking", "thinking": "".join(choice.reasoning), "signature": ""})
         if text := "".join(choice.texts):
-            blocks.append({"type": "text", "text": text})
-        blocks += [
-            {"type": "tool_use", "id": call.id, "name": call.name, "input": _arguments(call)} for call in choice.calls
-        ]
-        return {**self._message, "content": blocks, **_ending(choice), "usage": _usage(total(choices))}
+            blocks.append({"type": "text", "text": text, "citations": None})
+        blocks += [_tool_use(call, _arguments(call)) for call in choice.calls]
+        return {**self._message, "content": blocks, **_ending(choice), "usage": {**_usage(total(choices)), **_NO_USAGE}}
 
     def start(self) -> bytes:
         """See `Form`."""
@@ -61,7 +64,7 @@ class Messages:
     def text(self, choice: Choice, text: str) -> bytes:
         """See `Form`."""
         del choice
-        before = b"" if self._open == "text" else self._begun("text", {"type": "text", "text": ""})
+        before = b"" if self._open == "text" else self._begun("text", {"type": "text", "text": "", "citations": None})
         return b"%b%b%b}}\n\n" % (before, self._head, _dumps(text))
 
     def other(self, choice: Choice, piece: Reasoning | Call) -> bytes:
@@ -73,8 +76,7 @@ class Messages:
                 before = self._begun("thinking", {"type": "thinking", "thinking": "", "signature": ""})
             return before + self._delta({"type": "thinking_delta", "thinking": piece.text})
         if self._open != piece.id:
-            block = {"type": "tool_use", "id": piece.id, "name": piece.name, "input": {}}
-            before = self._begun(piece.id, block)
+            before = self._begun(piece.id, _tool_use(piece, {}))
         if not piece.arguments:
             return before
         return before + self._delta({"type": "input_json_delta", "partial_json": piece.arguments})
@@ -86,7 +88,7 @@ class Messages:
 
     def close(self, choices: Sequence[Choice]) -> bytes:
         """See `Form`."""
-        ending = _event("message_delta", delta=_ending(choices[0]), usage=_usage(total(choices)))
+        ending = _event("message_delta", delta={**_ending(choices[0]), "container": None}, usage=_usage(total(choices)))
         return ending + _event("message_stop")
 
     def failure(self, error: JinaError, content: dict[str, Any]) -> bytes:
@@ -119,10 +121,14 @@ def _arguments(call: Call) -> Any:
         return {"arguments": call.arguments}
 
 
+def _tool_use(call: Call, arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments, "caller": {"type": "direct"}}
+
+
 def _ending(choice: Choice) -> dict[str, Any]:
     if choice.stopped and choice.stop is not None:
-        return {"stop_reason": "stop_sequence", "stop_sequence": choice.stop.found}
-    return {"stop_reason": _REASONS.get(choice.reason, "end_turn"), "stop_sequence": None}
+        return {"stop_reason": "stop_sequence", "stop_sequence": choice.stop.found, "stop_details": None}
+    return {"stop_reason": _REASONS.get(choice.reason, "end_turn"), "stop_sequence": None, "stop_details": None}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:
@@ -132,6 +138,8 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "output_tokens": usage.completion_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "cache_creation_input_tokens": 0,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+        "server_tool_use": None,
     }
 
 

@@ -258,7 +258,7 @@ class Completions:
 def _message_choice(choice: Choice) -> dict[str, Any]:
     text = "".join(choice.texts)
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not choice.calls else None}
-    message["refusal"] = None
+    message.update(refusal=None, annotations=[])
     if choice.reasoning:
         message["reasoning_content"] = "".join(choice.reasoning)
     if choice.calls:

@@ -14,6 +14,12 @@ from jina.documents.deltas import Reasoning, Usage
 from jina.errors import JinaError
 
 _dumps = orjson.dumps
+_TOOL = {"description": None, "parameters": None, "strict": None}
+"""What is told of a tool whose request does not."""
+_REPEATED = {
+    "frequency_penalty", "max_tool_calls", "presence_penalty", "prompt_cache_key", "safety_identifier", "top_logprobs",
+}  # fmt: skip
+"""Fields of a request that the answer repeats, and that are for the method besides."""
 
 
 class Responses:
@@ -34,23 +40,35 @@ class Responses:
             "status": "in_progress",
             "background": False,
             "error": None,
+            "frequency_penalty": 0.0,
             "incomplete_details": None,
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
+            "max_tool_calls": None,
             "model": asked.model,
             "output": [],
             "parallel_tool_calls": body.parallel_tool_calls is not False,
+            "presence_penalty": 0.0,
             "previous_response_id": None,
+            "prompt_cache_key": None,
+            "reasoning": {"effort": None, "summary": None},
+            "safety_identifier": None,
+            "service_tier": "default",
             "store": False,
             "temperature": 1.0 if body.temperature is None else body.temperature,
             "text": body.text or {"format": {"type": "text"}},
             "tool_choice": body.tool_choice or "auto",
-            "tools": body.tools or [],
+            "tools": [{**_TOOL, **tool} for tool in body.tools or []],
+            "top_logprobs": 0,
             "top_p": 1.0 if body.top_p is None else body.top_p,
             "truncation": "disabled",
             "usage": None,
             "metadata": body.metadata or {},
         }
+        extra = asked.documents[0]["extra"]
+        self._response.update((name, extra[name]) for name in _REPEATED & extra.keys())
+        if isinstance(extra.get("reasoning"), dict):
+            self._response["reasoning"] |= extra["reasoning"]
 
     def whole(self, choices: Sequence[Choice]) -> dict[str, Any]:
         """See `Form`."""
