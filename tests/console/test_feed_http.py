@@ -130,7 +130,7 @@ def test_without_keys_logs_are_for_people_on_the_same_machine():
 
 def test_wrong_questions():
     answers = asked(
-        get("/console/logs?level=loud"), get("/console/logs?proces=a"), get("/console/feed?service=other"),
+        get("/console/logs?level=loud"), get("/console/logs?unknown=a"), get("/console/feed?service=other"),
         ("POST", "/console/feed", {}), ("DELETE", "/console", {}),
     )  # fmt: skip
     assert [status for status, _, _ in answers] == [400, 400, 404, 405, 405]
