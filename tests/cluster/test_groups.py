@@ -282,12 +282,17 @@ class Killed:
                 self.deaths += 1
 
     def _let_live(self, service, seconds):
+        """Until it has done a step, or for so long from when it has begun to look: starting, it does nothing."""
+        self._wait(service, 120, lambda: service.lines)
+        self._wait(service, seconds, lambda: seconds > 10 and any(map(is_step, service.lines)))
+
+    def _wait(self, service, seconds, condition):
         end = time.monotonic() + seconds
-        while not self._over.is_set() and time.monotonic() < end and service.process.poll() is None:
-            with service.changed:
-                service.changed.wait(0.1)
-                if seconds > 10 and any(map(is_step, service.lines)):
+        with service.changed:
+            while not condition() and not self._over.is_set() and service.process.poll() is None:
+                if time.monotonic() >= end:
                     return
+                service.changed.wait(0.1)
 
 
 def is_step(line):
