@@ -135,6 +135,14 @@ def test_errors(server):
         assert answer.json()["error"]["message"]
         assert answer.headers["x-request-id"]
     assert answers[404].json()["error"]["code"] == "model_not_found"
+    for path, wrong in (
+        ("/completions", {"prompt": []}),
+        ("/chat/completions", {"messages": user("you"), "tools": [{}]}),
+        ("/chat/completions", {"messages": user("you"), "tools": [{"function": {"name": 1}}]}),
+        ("/responses", {"input": "you", "tools": [{"type": "function"}]}),
+        ("/messages", {"messages": user("you"), "max_tokens": 9, "tools": [{}]}),
+    ):
+        assert server.post(path, json={"model": "chat", **wrong}).status_code == 400, wrong
     for body in ("{", "[]", '{"model": "chat"}', '{"model": "chat", "messages": [{}]}', '{"messages": "x"}'):
         assert server.post("/chat/completions", content=body).status_code == 400
 
@@ -241,7 +249,8 @@ def test_embeddings(server):
 def test_the_routes_are_documented(server):
     document = server.get("/../openapi.json").json()
     assert {path for path in document["paths"] if path.startswith("/v1/")} == {
-        "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
+        "/v1/models", "/v1/models/{model}",
+        "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
         "/v1/rerank", "/v1/audio/transcriptions", "/v1/audio/speech",
     }  # fmt: skip
 

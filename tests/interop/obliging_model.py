@@ -14,7 +14,7 @@ class Obliging(Executor):
         if chat.extra.get("reasoning"):
             yield Reasoning("Let me see.")
         if chat.tools and chat.tool_choice.get("mode") != "none":
-            yield ToolCall(chat.tools[0]["function"]["name"], {"location": "San Francisco"})
+            yield ToolCall(chat.tools[0].get("function", {}).get("name", "tool"), {"location": "San Francisco"})
         else:
             for word in ("You", " asked: ", chat.prompt or "nothing"):
                 yield word

@@ -142,6 +142,12 @@ def test_envelopes_get_envelopes(service):
     assert (status, json.loads(body)["data"]) == (200, [{"n": 2}])
 
 
+def test_an_empty_body_is_an_input_without_fields(service):
+    for path in ("/text", "/one_text", "/model"):
+        assert service.ask(path, None)[0] == 422, path
+    assert service.ask("/texts", None) == (200, b"[]")
+
+
 def test_streams(service):
     status, body = service.ask("/letters", {"text": "ab"}, "application/x-ndjson")
     assert (status, body) == (200, b'"a"\n"b"\n')

@@ -254,6 +254,12 @@ def test_with_ids():
     assert not message.docs[0].data, "what was given is not changed"
 
 
+@pytest.mark.parametrize("wrong", [[], [1], {}, {"a": 1}, 1, True])
+def test_ids_that_are_no_text_are_left_for_the_worker(wrong):
+    given = JsonPayload([{"id": wrong}])
+    assert with_ids(given, ids()) is given
+
+
 def test_with_ids_in_json():
     given_ids = JsonPayload(b'[{"id":"1"},{"id":5}]')
     assert with_ids(given_ids, ids()) is given_ids

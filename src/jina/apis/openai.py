@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar, Final
 
+import msgspec
+
 from jina.apis import anthropic_messages
 from jina.apis.anthropic_messages import Messages
 from jina.apis.openai_answers import Choice, Completions, Form, StopTexts, TextCompletions
-from jina.apis.openai_audio import FORM_SCHEMA, answer_speech, answer_transcription
+from jina.apis.openai_audio import FORM_SCHEMA, SpeechBody, answer_speech, answer_transcription
 from jina.apis.openai_models import Kind, Model, model_named, models_of
-from jina.apis.openai_requests import READERS, Conversation
+from jina.apis.openai_requests import (
+    READERS,
+    ChatBody,
+    CompletionBody,
+    Conversation,
+    EmbeddingsBody,
+    MessagesBody,
+    RerankBody,
+    ResponseBody,
+)
 from jina.apis.openai_responses import Responses
 from jina.apis.openai_vectors import answer_embeddings, answer_rerank
 from jina.codec.deltas import deltas_of
@@ -98,8 +110,11 @@ class OpenAiApi(Api):
             _TRANSCRIPTIONS: "transcription",
             _SPEECH: "speech",
         }
-        posts = {path: {"post": _operation(path, body=True)} for path, kind in kinds.items() if kind in served}
-        return {"paths": {"/v1/models": {"get": _operation("/v1/models", body=False)}, **posts}}
+        posts = {path: {"post": _operation(path)} for path, kind in kinds.items() if kind in served}
+        shown = {"get": _operation("/v1/models/{model}")}
+        shown["get"]["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+        lists = {"/v1/models": {"get": _operation("/v1/models")}, "/v1/models/{model}": shown}
+        return {"paths": {**lists, **posts}, "schemas": _COMPONENTS}
 
     async def list_models(self, exchange: Exchange) -> None:
         """All models."""
@@ -298,10 +313,10 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
     return value
 
 
-def _operation(path: str, *, body: bool) -> dict[str, Any]:
-    """What the documentation says of a route; the fields of its body are those of the other API's own description."""
+def _operation(path: str) -> dict[str, Any]:
+    """What the documentation says of a route: of its body the fields that we read, of its answer the media types."""
     operation = {
-        "operationId": path.removeprefix(_PREFIX).replace("/", "_"),
+        "operationId": re.sub(r"\W+", "_", path.removeprefix(_PREFIX)).strip("_"),
         "summary": "Anthropic's messages" if path == _MESSAGES else f"{path} of OpenAI's API",
         "tags": ["openai"],
         "responses": {
@@ -310,13 +325,40 @@ def _operation(path: str, *, body: bool) -> dict[str, Any]:
         },
     }
     if path == _TRANSCRIPTIONS:
-        return {**operation, "requestBody": {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}}
-    return {**operation, "requestBody": {"required": True, "content": {JSON: _OBJECT}}} if body else operation
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}
+    elif path in _BODIES:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _SCHEMAS[_BODIES[path]]}}}
+    return operation
 
 
+_BODIES: Final[Mapping[str, type]] = {
+    "/v1/chat/completions": ChatBody,
+    "/v1/completions": CompletionBody,
+    "/v1/responses": ResponseBody,
+    _MESSAGES: MessagesBody,
+    "/v1/embeddings": EmbeddingsBody,
+    "/v1/rerank": RerankBody,
+    _SPEECH: SpeechBody,
+}
+
+
+def _schemas() -> tuple[dict[type, Any], dict[str, Any]]:
+    """References to the schemas of bodies, and the schemas by name."""
+    found, components = msgspec.json.schema_components(
+        _BODIES.values(), ref_template="#/components/schemas/openai.{name}"
+    )
+    return dict(zip(_BODIES.values(), found, strict=True)), {f"openai.{name}": one for name, one in components.items()}
+
+
+_SCHEMAS, _COMPONENTS = _schemas()
 _OBJECT: Final[Mapping[str, Any]] = {"schema": {"type": "object"}}
 _TEXT: Final[Mapping[str, Any]] = {"schema": {"type": "string"}}
-_STREAM: Final = {EVENT_STREAM: _TEXT}
+_STREAM: Final[Mapping[str, Any]] = {
+    EVENT_STREAM: {
+        "schema": {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+    }
+}
+"""Events as objects of their fields, as OpenAPI 3.2 (section 4.14.2) describes them."""
 _OTHER_ANSWERS: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(_FORMS, _STREAM),
     _TRANSCRIPTIONS: {"text/plain": _TEXT, **_STREAM},

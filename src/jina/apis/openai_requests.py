@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from jina.errors import BadRequest, TooLarge
+from jina.errors import BadRequest, TooLarge, quoted
 
 _MOST_ANSWERS = 2048
 """Answers to one request, each of which is a request of its own to the endpoint."""
@@ -128,7 +128,7 @@ def of_chat(value: dict[str, Any]) -> Conversation:
     body = parsed(value, ChatBody)
     document = {
         "messages": [_message(one, at) for at, one in enumerate(body.messages)],
-        "tools": body.tools or [],
+        "tools": [_tool(tool, at) for at, tool in enumerate(body.tools or [])],
         "tool_choice": _tool_choice(body.tool_choice),
         "response_format": body.response_format or {},
         "max_tokens": body.max_completion_tokens or body.max_tokens,
@@ -140,6 +140,8 @@ def of_completion(value: dict[str, Any]) -> Conversation:
     """Prompts, each as the message of a user."""
     body = parsed(value, CompletionBody)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    if not prompts:
+        raise BadRequest("prompt: there is none")
     documents = [{"messages": [{"role": "user", "content": text}], "max_tokens": body.max_tokens} for text in prompts]
     return _openai(body, value, documents)
 
@@ -172,7 +174,7 @@ def of_response(value: dict[str, Any]) -> Conversation:
     form = (body.text or {}).get("format") or {}
     document = {
         "messages": system + _merged_calls([_item(one, at) for at, one in enumerate(items)]),
-        "tools": [_flat_tool(tool) for tool in body.tools or []],
+        "tools": [_flat_tool(tool, at) for at, tool in enumerate(body.tools or [])],
         "tool_choice": _tool_choice(body.tool_choice),
         "response_format": _format_of(form),
         "max_tokens": body.max_output_tokens,
@@ -194,7 +196,7 @@ def of_messages(value: dict[str, Any]) -> Conversation:
     mode = str(choice.get("type", ""))
     document = {
         "messages": messages,
-        "tools": [_anthropic_tool(tool) for tool in body.tools or []],
+        "tools": [_anthropic_tool(tool, at) for at, tool in enumerate(body.tools or [])],
         "tool_choice": {"mode": modes.get(mode, mode), "name": str(choice.get("name", ""))} if mode else {},
         "max_tokens": body.max_tokens,
         **_settings(body, value, stop),
@@ -280,10 +282,22 @@ def _merged_calls(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
-def _flat_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    if tool.get("type") != "function":
-        raise BadRequest(f"tools: {tool.get('type')!r} is not supported", help="give functions, which the client runs")
-    return {"type": "function", "function": {name: one for name, one in tool.items() if name != "type"}}
+def _tool(tool: dict[str, Any], at: int) -> dict[str, Any]:
+    """A tool with a function that has a name; all others are refused."""
+    if tool.get("type", "function") != "function":
+        raise BadRequest(
+            f"tools.{at}.type: {quoted(str(tool['type']))} is not supported",
+            help="give functions, which the client runs",
+        )
+    function = tool.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise BadRequest(f"tools.{at}: there is no function with a name")
+    return tool
+
+
+def _flat_tool(tool: dict[str, Any], at: int) -> dict[str, Any]:
+    function = {name: one for name, one in tool.items() if name != "type"}
+    return _tool({"type": tool.get("type"), "function": function}, at)
 
 
 def _format_of(form: dict[str, Any]) -> dict[str, Any]:
@@ -292,9 +306,9 @@ def _format_of(form: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {name: one for name, one in form.items() if name != "type"}}
 
 
-def _anthropic_tool(tool: dict[str, Any]) -> dict[str, Any]:
+def _anthropic_tool(tool: dict[str, Any], at: int) -> dict[str, Any]:
     function = {"name": tool.get("name", ""), "parameters": tool.get("input_schema") or {}}
-    return {"type": "function", "function": {**function, "description": tool.get("description", "")}}
+    return _tool({"type": "function", "function": {**function, "description": tool.get("description", "")}}, at)
 
 
 def _anthropic_messages(one: dict[str, Any], at: int) -> list[dict[str, Any]]:

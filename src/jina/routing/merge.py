@@ -192,8 +192,11 @@ def with_ids(payload: Payload, new_id: Callable[[], str]) -> Payload:
 
 
 def _has_id(item: Any) -> bool:
-    # What is no object is left for the worker, which knows where it stood.
-    return not isinstance(item, Mapping) or item.get("id") not in {None, ""}
+    # What is no object, or has an id that is no text, is left for the worker, which knows where it stood.
+    if not isinstance(item, Mapping):
+        return True
+    found = item.get("id")
+    return found is not None and found != ""
 
 
 class _Places:

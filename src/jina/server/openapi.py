@@ -415,8 +415,20 @@ def _reply_of(result: Any) -> dict[str, Any]:
 
 
 def _stream_of(result: Any) -> dict[str, Any]:
-    content = {"text/event-stream": {"schema": result}, "application/x-ndjson": {"schema": result}}
+    content = {"text/event-stream": {"schema": _event_of(result)}, "application/x-ndjson": {"schema": result}}
     return {"description": "A document for each that the handler yields", "content": content}
+
+
+def _event_of(result: Any) -> dict[str, Any]:
+    """A server-sent event as an object of its fields, as OpenAPI 3.2 (section 4.14.2) describes those of a stream."""
+    data = {"anyOf": [result, {"$ref": f"{_REFERENCE}Problem"}]}
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "enum": ["update", "error", "end"]},
+            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": data},
+        },
+    }
 
 
 def _post_operation(components: Components) -> dict[str, Any]:

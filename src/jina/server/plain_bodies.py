@@ -25,7 +25,7 @@ def read_plain(body: bytes, info: EndpointInfo) -> Request:
     """
     text = body.strip()
     if not text:
-        return Request("", JsonPayload(b"[]", location=("body",)), bare="one")
+        return Request("", JsonPayload(b"{}" if info.is_single else b"[]", location=("body",)), bare="one")
     if text[:1] == b"{" and _is_envelope(text, info):
         request = read_json(text)
         if info.input_is_value and isinstance(request.payload, JsonPayload):
