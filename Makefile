@@ -88,7 +88,7 @@ test-again: $(READY)  ## what failed in the last run, one test after another
 
 test-slow: $(READY)  ## tests that take longer, besides those of test-observe, test-containers and test-cluster (PART=1/3: a third of them)
 	-$(MAKE) --no-print-directory agent-faults
-	-scripts/env_terminal.sh
+	-scripts/env.sh terminal
 	$(PYTEST) -q -m "slow and not long and not interop" $(if $(PART),--part $(PART)) --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers|cluster)/' | sort)
 
 test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents
@@ -109,34 +109,34 @@ fuzz: $(READY)  ## 10,000 requests of garbage, a million frames (JINA_FUZZ_FRAME
 		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/http2/test_garbage.py tests/attacks tests/acceptance/test_overload.py
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own (PART=1/3: a third of it)
-	scripts/env_jina3.sh
-	scripts/env_docarray021.sh
-	-scripts/env_grpc.sh
-	-scripts/env_notebook.sh
+	scripts/env.sh jina3
+	scripts/env.sh docarray021
+	-scripts/env.sh grpc
+	-scripts/env.sh notebook
 	$(PYTEST) -q -m interop $(if $(PART),--part $(PART)) -n 2 --dist loadgroup $$(grep -rlF mark.interop --include='test_*.py' tests | sort)
 
 test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data
-	scripts/env_observe.sh
+	scripts/env.sh observe
 	export CI=1; $(PYTEST) -q -m slow -n 2 tests/observe
 
 test-images: $(READY)  ## all about images, engines, registries and packages; installs what it starts (as root, on Debian)
-	scripts/env_images.sh
+	scripts/env.sh images
 	$(PYTEST) -q -m "slow or long or not slow" -n 0 --timeout 1800 tests/hub
 	$(MAKE) --no-print-directory test-containers LONG=1
 
 test-containers: $(READY)  ## the part of test-images that needs an engine or runs images, without what downloads much (PART=1/3: a third of it)
-	scripts/env_images.sh
+	scripts/env.sh images
 	$(PYTEST) -q -m "slow$(if $(LONG),, and not long)" $(if $(PART),--part $(PART)) -n 0 tests/containers
 
 test-cluster: $(AGENT_READY)  ## exports on a real Kubernetes of three nodes, which is built once into ~/.cache (as root, on Debian)
-	scripts/env_cluster.sh
+	scripts/env.sh cluster
 	$(PYTEST) -q -m "cluster and not chaos and not long" -n 0 tests/cluster
 
 test-cluster-short: $(AGENT_READY)  ## the part of test-cluster without nodes: what is exported, and groups, in a few minutes; builds nothing, and passes where it lacks something
 	if $(BIN)/python -m tests.cluster.binaries --look; then $(PYTEST) -q -m "cluster and not chaos and not long" -n 0 tests/cluster/test_exports_apply.py tests/cluster/test_groups.py -k "not killed"; fi
 
 chaos-cluster: $(AGENT_READY)  ## the same under load at length, with nodes that lose their power (JINA_CLUSTER_RATE, JINA_CLUSTER_REQUESTS, JINA_CLUSTER_SEEDS)
-	scripts/env_cluster.sh
+	scripts/env.sh cluster
 	export JINA_CHAOS=1; $(PYTEST) -q -m "cluster and (chaos or long)" -n 0 tests/cluster
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)

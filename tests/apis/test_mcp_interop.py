@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-mcp")]
 
 @pytest.fixture(scope="module", autouse=True)
 def env():
-    subprocess.run(["sh", str(ROOT / "scripts" / "env_mcp.sh")], check=True, timeout=600)
+    subprocess.run(["sh", str(ROOT / "scripts" / "env.sh"), "mcp"], check=True, timeout=600)
 
 
 @pytest.fixture(scope="module", params=["deployment", "flow"])

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-oip")]
 
 @pytest.fixture(scope="module", autouse=True)
 def env():
-    subprocess.run(["sh", str(ROOT / "scripts" / "env_oip.sh")], check=True, timeout=900)
+    subprocess.run(["sh", str(ROOT / "scripts" / "env.sh"), "oip"], check=True, timeout=900)
 
 
 @pytest.fixture(scope="module", params=["deployment", "flow"])

@@ -50,7 +50,7 @@ class Kubectl:
 
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    subprocess.run([ROOT / "scripts/env_export.sh"], check=True, timeout=300)
+    subprocess.run([ROOT / "scripts/env.sh", "export"], check=True, timeout=300)
     with api_server(tmp_path_factory.mktemp("an API server"), ()) as server:
         made = Kubectl(server)
         made("apply", "--server-side", "-f", CRD)

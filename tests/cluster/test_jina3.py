@@ -26,7 +26,7 @@ flow.to_kubernetes_yaml(sys.argv[1], k8s_namespace=sys.argv[3])
 
 def test_a_flow_that_jina_3_exported_answers(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     if not PYTHONS["theirs"].exists():
-        pytest.skip("no Jina 3.34 here: scripts/env_jina3.sh makes its environment")
+        pytest.skip("no Jina 3.34 here: scripts/env.sh jina3 makes its environment")
     cluster.load(archive("encoder"))
     command = [PYTHONS["theirs"], "-c", EXPORT, tmp_path / "files", name_of("encoder"), namespace]
     subprocess.run(command, check=True, timeout=120, capture_output=True, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Writes tests/codec/golden from Jina 3.34 itself; run in the environment of `scripts/env_jina3.sh`:
+"""Writes tests/codec/golden from Jina 3.34 itself; run in the environment of `scripts/env.sh jina3`:
 
     JINA_OPTOUT_TELEMETRY=1 .cache/env-jina3/bin/python tests/codec/make_golden.py [FOLDER]
 

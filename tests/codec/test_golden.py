@@ -181,7 +181,7 @@ def test_handlers_see_the_dtypes_that_jina_3_gives_them():
 def test_the_golden_files_are_what_jina_3_writes_today(tmp_path):
     python = ROOT / ".cache" / "env-jina3" / "bin" / "python"
     if not python.exists():
-        pytest.fail("run scripts/env_jina3.sh first")
+        pytest.fail("run scripts/env.sh jina3 first")
     environment = {**os.environ, "JINA_OPTOUT_TELEMETRY": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ""}
     subprocess.run([python, HERE / "make_golden.py", tmp_path], check=True, timeout=180, env=environment)
     fresh = golden("documents.json", tmp_path)

@@ -1,4 +1,4 @@
-"""The page of the console in Debian's Chromium, over real services; without it (scripts/env_console.sh) all is skipped.
+"""The page of the console in Debian's Chromium, over real services; without it (scripts/env.sh console) all is skipped.
 
 The browser resolves no names, and each test fails where the page asked any origin but its own, or wrote an error.
 """
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items):
     ready = (_ENVIRONMENT / "site-packages" / "playwright").is_dir() and shutil.which("chromium")
     for item in items:
         if "tests/console/test_page" in str(item.path) and not ready:
-            item.add_marker(pytest.mark.skip(reason="no browser: scripts/env_console.sh"))
+            item.add_marker(pytest.mark.skip(reason="no browser: scripts/env.sh console"))
 
 
 @pytest.fixture(scope="session")

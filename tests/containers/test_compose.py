@@ -129,7 +129,7 @@ def archive(base, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def bridged(archive) -> Iterator[Engine]:
     """An engine with networks of containers, whose names its DNS knows."""
-    subprocess.run([ROOT / "scripts" / "env_export.sh"], check=True, timeout=500)
+    subprocess.run([ROOT / "scripts" / "env.sh", "export"], check=True, timeout=500)
     with engine(elsewhere=True) as made:
         made.docker("load", "-i", archive)
         yield made

@@ -45,7 +45,7 @@ CONFIG = "jtype: Probe\nmetas:\n  name: Probe\npy_modules:\n  - executor.py\n"
 def of_jina3(engine_with_image, tmp_path_factory) -> str:
     """The image of the same Executor for Jina 3.34, whose libraries come from the environment of the interop tests."""
     if not JINA3.exists() or VERSION != "3.11":
-        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh) and Python 3.11")
+        pytest.skip("needs the environment of Jina 3 (scripts/env.sh jina3) and Python 3.11")
     context = tmp_path_factory.mktemp("jina3")
     (context / "workdir").mkdir()
     imports = (
@@ -437,7 +437,7 @@ def test_jina_3_serves_an_image_of_ours(elsewhere, tmp_path, kind):
     that a container has for the host.
     """
     if not JINA3.exists():
-        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh)")
+        pytest.skip("needs the environment of Jina 3 (scripts/env.sh jina3)")
     (tmp_path / "program.py").write_text(OF_JINA_3)
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n198.18.0.1 host.docker.internal\n")
     named = ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$1" /etc/hosts; shift; exec "$@"', "sh"]

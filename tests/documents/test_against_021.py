@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-PYTHON_021 = HERE.parent.parent / ".cache/docarray021/bin/python"
+PYTHON_021 = HERE.parent.parent / ".cache/env-docarray021/bin/python"
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not PYTHON_021.exists(), reason="no DocArray 0.21: run scripts/env_docarray021.sh"),
+    pytest.mark.skipif(not PYTHON_021.exists(), reason="no DocArray 0.21: run scripts/env.sh docarray021"),
 ]
 
 SAME = (HERE / "same_as_021.txt").read_text().splitlines()

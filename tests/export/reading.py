@@ -1,6 +1,6 @@
 """Reads files of Kubernetes as clusters do: lines `VERSION<TAB>PATH` on standard input, a line for each complaint.
 
-Runs in .cache/env-export, see scripts/env_export.sh; the schemas of objects that operators bring are in its folder
+Runs in .cache/env-export, see scripts/env.sh export; the schemas of objects that operators bring are in its folder
 `crd`.
 """
 

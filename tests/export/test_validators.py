@@ -31,7 +31,7 @@ VERSIONS = ("1.29", "1.32", "1.37")
 
 @pytest.fixture(scope="module")
 def tools():
-    subprocess.run([ROOT / "scripts" / "env_export.sh"], check=True, timeout=300)
+    subprocess.run([ROOT / "scripts" / "env.sh", "export"], check=True, timeout=300)
     return BIN
 
 

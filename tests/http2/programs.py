@@ -19,7 +19,7 @@ def program(name):
     """The path of a foreign program; the test is skipped where it was not built."""
     found = BUILT / name
     if not found.exists():
-        pytest.skip(f"{name} is not built: scripts/env_grpc.sh")
+        pytest.skip(f"{name} is not built: scripts/env.sh grpc")
     return str(found)
 
 

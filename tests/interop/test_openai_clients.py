@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("openai_program.py")
 @pytest.fixture(scope="module")
 def python():
     """The interpreter that has the clients."""
-    subprocess.run(["sh", "scripts/env_openai.sh"], cwd=ROOT, check=True, timeout=500)
+    subprocess.run(["sh", "scripts/env.sh", "openai"], cwd=ROOT, check=True, timeout=500)
     return ROOT / ".cache" / "env-openai" / "bin" / "python"
 
 

@@ -43,7 +43,7 @@ SCHEMAS = {
 @pytest.fixture(scope="module", autouse=True)
 def environment():
     """The environment with the documents."""
-    subprocess.run(["sh", "scripts/env_openai.sh"], cwd=ROOT, check=True, timeout=500)
+    subprocess.run(["sh", "scripts/env.sh", "openai"], cwd=ROOT, check=True, timeout=500)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ SERVICES = {
 @pytest.fixture(scope="module", autouse=True)
 def environment():
     """The environment with the program."""
-    subprocess.run(["sh", "scripts/env_schemathesis.sh"], cwd=ROOT, check=True, timeout=500)
+    subprocess.run(["sh", "scripts/env.sh", "schemathesis"], cwd=ROOT, check=True, timeout=500)
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -18,7 +18,7 @@ PYTHON = ROOT / ".cache/env-notebook/bin/python"
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not PYTHON.exists(), reason="scripts/env_notebook.sh makes its environment"),
+    pytest.mark.skipif(not PYTHON.exists(), reason="scripts/env.sh notebook makes its environment"),
 ]
 CELLS = {
     "class": """

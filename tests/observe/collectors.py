@@ -1,4 +1,4 @@
-"""A real Prometheus and a real collector of OpenTelemetry data, as `scripts/env_observe.sh` installs them."""
+"""A real Prometheus and a real collector of OpenTelemetry data, as `scripts/env.sh observe` installs them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def needs(*programs):
     missing = [name for name in programs if not (AGENTS if name == "rotel" else shutil.which(name))]
     return pytest.mark.skipif(
         bool(missing) and not os.environ.get("CI"),
-        reason=f"{', '.join(missing)} not installed; scripts/env_observe.sh installs them",
+        reason=f"{', '.join(missing)} not installed; scripts/env.sh observe installs them",
     )
 
 
