@@ -1,6 +1,9 @@
 """What a process tells while somebody looks: slow requests, log records, counts."""
 
 import logging
+import subprocess
+import sys
+from collections import deque
 
 import pytest
 
@@ -90,7 +93,7 @@ def test_log_records_are_bounded_and_what_is_lost_is_told(lines):
 
 def test_what_is_wrong_with_a_record_is_not_the_trouble_of_who_logs(lines):
     lines.since(0)
-    lines.handle(logging.LogRecord("a", logging.ERROR, "", 1, "%d", ("no number",), None))
+    lines.see(logging.LogRecord("a", logging.ERROR, "", 1, "%d", ("no number",), None))
     logs.get_logger("a").warning("a file \udcff of %s", "ümlaut")
     try:
         raise ValueError("<script>")
@@ -101,13 +104,55 @@ def test_what_is_wrong_with_a_record_is_not_the_trouble_of_who_logs(lines):
     assert third["exception"].endswith("ValueError: <script>")
 
 
-def test_the_handler_leaves_when_nobody_asks(lines, monkeypatch):
+def test_nothing_is_seen_once_nobody_asks(lines, monkeypatch):
+    before = logging.getLogRecordFactory()
     lines.since(0)
-    assert lines in logging.getLogger().handlers or lines in logs.get_logger().handlers
+    lines.since(0)
+    assert logging.getLogRecordFactory() is not before
     monkeypatch.setattr("jina.observe.observation.UNASKED", -1.0)
     logs.get_logger("a").warning("nobody reads this")
-    assert lines not in logging.getLogger().handlers
-    assert lines not in logs.get_logger().handlers
+    assert logging.getLogRecordFactory() is before
+    monkeypatch.undo()
+    assert lines.since(0) == ([], 0)
+
+
+def test_one_who_made_records_in_between_stays(lines):
+    before = logging.getLogRecordFactory()
+    lines.since(0)
+    ours, made = logging.getLogRecordFactory(), []
+
+    def theirs(*args, **more):
+        made.append(ours(*args, **more))
+        return made[-1]
+
+    logging.setLogRecordFactory(theirs)
+    try:
+        lines.detach()
+        logs.get_logger("a").warning("one")
+        assert lines._lines == deque()
+        lines.since(0)
+        logs.get_logger("a").warning("two")
+        assert [one["message"] for one in lines.since(0)[0]] == ["two"]
+        assert [one.getMessage() for one in made] == ["one", "two"]
+    finally:
+        logging.setLogRecordFactory(before)
+
+
+def test_python_prints_what_it_would_print_anyway():
+    """Where nobody has set logging up, warnings go to stderr; `basicConfig` works while somebody looks."""
+    program = """
+import logging
+from jina.observe.observation import RecentLines
+lines = RecentLines()
+lines.since(0)
+logging.getLogger("mine").warning("seen by both")
+logging.basicConfig(level="INFO", format="set up: %(message)s")
+logging.getLogger("mine").info("this one too")
+print([one["message"] for one in lines.since(0)[0]])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "seen by both\nset up: this one too\n"
+    assert done.stdout == "['seen by both', 'this one too']\n"
 
 
 def test_an_answer():

@@ -93,41 +93,51 @@ class Ended:
             self._counts.on_end = None
 
 
-class RecentLines(logging.Handler):
-    """Keeps the newest log records of this process, until nobody asks for them any more."""
+class RecentLines:
+    """Keeps the newest log records of this process, until nobody asks for them any more.
+
+    Records are seen as they are made: a handler of the root logger would keep Python from printing warnings where there
+    is no other handler, and `logging.basicConfig` from adding one.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._lines: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
         self._numbers = itertools.count(1)
         self._asked = time.monotonic()
-        self._attached: list[logging.Logger] = []
+        self._attached = self._placed = False
+        self._make: Callable[..., logging.LogRecord] = logging.LogRecord
+        self._formatter = logging.Formatter()
 
     def attach(self) -> None:
-        """Listen to our own loggers and, where these do not hand their records on, to all others."""
+        """See the records of all loggers."""
         self._asked = time.monotonic()
-        if self._attached:
-            return
-        own, root = logs.get_logger(), logging.getLogger()
-        self._attached = [root] if own.propagate else [own, root]
-        for logger in self._attached:
-            logger.addHandler(self)
+        self._attached = True
+        if not self._placed:
+            self._placed, self._make = True, logging.getLogRecordFactory()
+            logging.setLogRecordFactory(self._made)
 
     def detach(self) -> None:
-        """Listen no more."""
-        attached, self._attached = self._attached, []
-        for logger in attached:
-            logger.removeHandler(self)
+        """See them no more. Where others have come in between, what remains of us passes them on."""
+        self._attached = False
         self._lines.clear()
+        if logging.getLogRecordFactory() == self._made:
+            self._placed = False
+            logging.setLogRecordFactory(self._make)
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def _made(self, *args: Any, **more: Any) -> logging.LogRecord:
+        record = self._make(*args, **more)
+        if self._attached:
+            self.see(record)
+        return record
+
+    def see(self, record: logging.LogRecord) -> None:
         """Keep a record; whatever is wrong with it, the code that logs goes on."""
         if time.monotonic() - self._asked > UNASKED:
             self.detach()
             return
         try:
             message = record.getMessage()
-            trace = self._formatter_of().formatException(record.exc_info) if record.exc_info else ""
+            trace = self._formatter.formatException(record.exc_info) if record.exc_info else ""
         except Exception:  # noqa: BLE001 - arguments of the user's that do not fit their format
             message, trace = record.msg if isinstance(record.msg, str) else type(record.msg).__name__, ""
         level = "SUCCESS" if record.levelno == logs.SUCCESS else record.levelname
@@ -137,9 +147,6 @@ class RecentLines(logging.Handler):
             "exception": _whole(trace[-LONGEST_TRACE:]),
             "request_id": _whole(logs.request_id.get()[:200]), "pid": os.getpid(),
         })  # fmt: skip
-
-    def _formatter_of(self) -> logging.Formatter:
-        return self.formatter or logging.Formatter()
 
     def since(self, number: int) -> tuple[list[dict[str, Any]], int]:
         """The records after one, as many as fit into an answer, and how many were lost before them."""
