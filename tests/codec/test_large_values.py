@@ -38,7 +38,6 @@ def docs(array: np.ndarray) -> DocList[Tensors]:
 )
 def test_written_and_read_as_docarray_does(array):
     given = docs(array)
-    assert large_values.has_large_values(given) == (array.nbytes >= large_values.LARGE)
     data = codec_for(Tensors).to_bytes(given)
     assert docarray.proto.DocListProto.FromString(data) == given.to_protobuf()
     assert same(list(codec_for(Tensors).from_bytes(data)), list(given))
@@ -46,7 +45,6 @@ def test_written_and_read_as_docarray_does(array):
 
 
 def test_no_documents():
-    assert not large_values.has_large_values(DocList[Embedded]())
     assert codec_for(Embedded).to_bytes(DocList[Embedded]()) == b""
 
 

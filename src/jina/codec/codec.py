@@ -26,7 +26,7 @@ from jina.codec.compiler import (
     read_untyped,
 )
 from jina.codec.json import json_codec_for
-from jina.codec.large_values import has_large_documents, has_large_values, read_docs_bytes, write_docs_bytes
+from jina.codec.large_values import has_large_documents, read_docs_bytes, write_docs_bytes
 from jina.codec.protobuf import Unwritable, node_compiler, write_doc, write_docs
 from jina.codec.records import RecordCodec, read_documents_by, record_codec_for
 from jina.documents.records import is_file
@@ -114,14 +114,10 @@ class Codec(DocumentReader):
 
     def to_bytes(self, docs: Any) -> bytes:
         """The documents of a list as one serialised `docarray.DocListProto`; raises as `encode`."""
-        if has_large_values(docs):
-            try:
-                return write_docs_bytes(docs)
-            except (Unwritable, RecursionError) as error:
-                raise self._unwritable(error) from None
-        message = pb.DocListProto()
-        self.encode(docs, message)
-        return message.SerializeToString()
+        try:
+            return write_docs_bytes(docs)
+        except (Unwritable, RecursionError) as error:
+            raise self._unwritable(error) from None
 
     def encode_json(self, docs: Iterable[Any]) -> bytes:
         """Documents as one JSON array, see `JsonCodec.encode`."""

@@ -1,17 +1,18 @@
-"""Documents with large arrays, texts and bytes <-> serialised messages, each of these copied once."""
+"""Documents <-> serialised messages without a message in between: arrays, texts and bytes are copied once."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from jina.codec import pb
+from jina.codec import pb, protobuf
 from jina.codec.compiler import Invalid, Mismatch
-from jina.codec.protobuf import Unwritable, fields_of, write_mapping
-from jina.codec.raw_fields import field_head, fields_in, take_field
+from jina.codec.protobuf import Unwritable, fields_of, write_value, writer_of
+from jina.codec.raw_fields import field_head, fields_in, take_field, varint
 from jina.codec.tensors import BadTensor, check_dtype
 from jina.errors import BadRequest
 
@@ -19,84 +20,166 @@ if TYPE_CHECKING:
     from jina.codec.messages import DocumentCodec
 
 LARGE = 64 * 1024
-"""Bytes from which a value goes this way; below, messages are as fast."""
+"""Bytes from which a document is read this way; below, messages are as fast."""
 Part = bytes | memoryview
 Fields = Callable[[Any], Mapping[str, Any]]
 """Gives the fields of a document by name."""
-
-
-def has_large_values(docs: Any, fields: Fields = fields_of) -> bool:
-    """Whether the first document holds a large array or large bytes, as the others then mostly do."""
-    for doc in docs:
-        return any(map(_is_large, fields(doc).values()))
-    return False
-
-
-def _is_large(value: Any) -> bool:
-    return (isinstance(value, np.ndarray) and value.nbytes >= LARGE) or (type(value) is bytes and len(value) >= LARGE)
+_ENTRY, _NAME, _NODE = b"\x0a", b"\x0a", b"\x12"
+"""Tags of an entry of `DocProto.data`, of its key and its value."""
+_REMEMBERED = 1000
+"""Names, and kinds of arrays, whose bytes are kept."""
+_names: dict[str, bytes] = {}
+_arrays: dict[tuple[np.dtype[Any], tuple[int, ...], type], tuple[bytes, bytes]] = {}
 
 
 def write_docs_bytes(docs: Iterable[Any], fields: Fields = fields_of) -> bytes:
     """The documents as one serialised `docarray.DocListProto`; raises `Unwritable`."""
     parts: list[Part] = []
     for number, doc in enumerate(docs):
+        start = len(parts)
+        parts.append(b"")
         try:
-            pieces = _parts_of(fields(doc))
+            size = _write_fields(fields(doc), parts)
         except Unwritable as error:
             error.path.insert(0, str(number))
             raise
-        parts.append(field_head(1, sum(map(len, pieces))))
-        parts.extend(pieces)
+        parts[start] = field_head(1, size)
     return b"".join(parts)
 
 
-def _parts_of(fields: Mapping[str, Any]) -> list[Part]:
-    small: dict[str, Any] = {}
-    large: list[Part] = []
+def _write_fields(fields: Mapping[str, Any], parts: list[Part]) -> int:
+    """Append the entries of `DocProto.data`; gives their size."""
+    size = 0
     for name, value in fields.items():
-        if not _is_large(value):
-            small[name] = value
-        elif type(value) is bytes:
-            large.extend(_blob_entry(name, value))
-        else:
-            large.extend(_entry(name, value))
-    message = pb.DocProto()
-    write_mapping(small, message.data)
-    return [message.SerializeToString(), *large]
+        start = len(parts)
+        parts.append(b"")
+        try:
+            node = (_by_class.get(type(value)) or _writer(type(value)))(value, parts)
+        except Unwritable as error:
+            error.path.insert(0, str(name))
+            raise
+        length = varint(node)
+        key = _names.get(name) or _name(name)
+        entry = varint(len(key) + len(length) + node)
+        parts[start] = b"".join((_ENTRY, entry, key, length))
+        size += 1 + len(entry) + len(key) + len(length) + node
+    return size
 
 
-def _entry(name: str, array: np.ndarray[Any, Any]) -> list[Part]:
-    """One entry of `DocProto.data`: the name, and a node with the array and the registered name of its class."""
+def _name(name: Any) -> bytes:
+    """The key of an entry, and the tag of its value."""
+    if not isinstance(name, str):
+        raise Unwritable(f"key {name!r} is a {type(name).__name__}; keys are str on this wire")
+    data = name.encode()
+    key = b"".join((_NAME, varint(len(data)), data, _NODE))
+    if len(_names) < _REMEMBERED:
+        _names[name] = key
+    return key
+
+
+# What follows appends a serialised `NodeProto`, and gives its size.
+
+
+def _nothing(_value: None, _parts: list[Part]) -> int:
+    return 0
+
+
+def _text(value: str, parts: list[Part]) -> int:
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        return _by_message(value, parts)  # which raises
+    node = b"".join((b"\x0a", varint(len(data)), data))
+    parts.append(node)
+    return len(node)
+
+
+def _named_text(value: Any, parts: list[Part]) -> int:
+    kind = _kind(value._proto_type_name)  # noqa: SLF001 - DocArray keeps the wire name there
+    size = _text(value, parts)
+    parts.append(kind)
+    return size + len(kind)
+
+
+def _integer(value: int, parts: list[Part]) -> int:
+    if not 0 <= value < 2**31:
+        return _by_message(value, parts)
+    node = b"\x10" + varint(value)
+    parts.append(node)
+    return len(node)
+
+
+def _float(value: float, parts: list[Part]) -> int:
+    parts.append(b"\x19" + _DOUBLE(value))
+    return 9
+
+
+def _boolean(value: bool, parts: list[Part]) -> int:
+    parts.append(b"\x20\x01" if value else b"\x20\x00")
+    return 2
+
+
+def _blob(value: Any, parts: list[Part]) -> int:
+    data = bytes(value)
+    head = field_head(5, len(data))
+    parts += (head, data)
+    return len(head) + len(data)
+
+
+def _array(value: np.ndarray[Any, Any], parts: list[Part]) -> int:
+    dtype, shape, cls = value.dtype, value.shape, type(value)
+    known = _arrays.get((dtype, shape, cls))
+    if known is None:
+        known = _around_array(value)
+        if len(_arrays) < _REMEMBERED:
+            _arrays[dtype, shape, cls] = known
+    head, tail = known
+    plain = dtype.kind in "biufc" and value.flags.c_contiguous
+    parts += (head, value.data if plain else value.tobytes(), tail)
+    return len(head) + value.nbytes + len(tail)
+
+
+def _around_array(array: np.ndarray[Any, Any]) -> tuple[bytes, bytes]:
+    """What stands before the elements of an array and behind them, with the registered name of its class."""
     try:
         check_dtype(array.dtype)
     except BadTensor as error:
-        failed = Unwritable(str(error))
-        failed.path.append(name)
-        raise failed from None
-    elements = np.ascontiguousarray(array).view(np.ndarray).reshape(-1).view(np.uint8).data
+        raise Unwritable(str(error)) from None
     rest = pb.DenseNdArrayProto(shape=array.shape, dtype=array.dtype.str).SerializeToString()
-    buffer = field_head(1, len(elements))
-    dense = len(buffer) + len(elements) + len(rest)
-    kind = _field(13, getattr(array, "_proto_type_name", "ndarray").encode())
+    buffer = field_head(1, array.nbytes)
+    dense = len(buffer) + array.nbytes + len(rest)
     dense_head = field_head(1, dense)
     ndarray_head = field_head(6, len(dense_head) + dense)
-    node = len(ndarray_head) + len(dense_head) + dense + len(kind)
-    key = _field(1, name.encode())
-    value_head = field_head(2, node)
-    entry = field_head(1, len(key) + len(value_head) + node)
-    return [b"".join((entry, key, value_head, ndarray_head, dense_head, buffer)), elements, rest + kind]
+    return b"".join((ndarray_head, dense_head, buffer)), rest + _kind(getattr(array, "_proto_type_name", "ndarray"))
 
 
-def _blob_entry(name: str, blob: bytes) -> list[Part]:
-    head = field_head(5, len(blob))
-    key = _field(1, name.encode())
-    value_head = field_head(2, len(head) + len(blob))
-    entry = field_head(1, len(key) + len(value_head) + len(head) + len(blob))
-    return [b"".join((entry, key, value_head, head)), blob]
+def _kind(name: str) -> bytes:
+    data = name.encode()
+    return field_head(13, len(data)) + data
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return field_head(number, len(content)) + content
+def _by_message(value: Any, parts: list[Part]) -> int:
+    message = pb.NodeProto()
+    write_value(value, message)
+    node = message.SerializeToString()
+    parts.append(node)
+    return len(node)
+
+
+Writer = Callable[[Any, list[Part]], int]
+_DOUBLE = struct.Struct("<d").pack
+_WRITERS: dict[Any, Writer] = {
+    protobuf.write_nothing: _nothing, protobuf.write_text: _text, protobuf.write_named_text: _named_text,
+    protobuf.write_integer: _integer, protobuf.write_float: _float, protobuf.write_boolean: _boolean,
+    protobuf.write_blob: _blob, protobuf.write_array_node: _array,
+}  # fmt: skip
+"""By what writes the value into a message; all others are written into one."""
+_by_class: dict[type, Writer] = {}
+
+
+def _writer(cls: type) -> Writer:
+    found = _by_class[cls] = _WRITERS.get(writer_of(cls), _by_message)
+    return found
 
 
 _TEXT, _BLOB, _NDARRAY, _TYPE = 1, 5, 6, 13

@@ -290,32 +290,37 @@ class Fallbacks:
     count: ClassVar[int] = 0
 
 
-def _nothing(value: None, node: pb.NodeProto) -> None:
+def write_nothing(value: None, node: pb.NodeProto) -> None:
     """None is a node without content."""
 
 
-def _text(value: str, node: pb.NodeProto) -> None:
+def write_text(value: str, node: pb.NodeProto) -> None:
+    """A text."""
     try:
         node.text = value
     except UnicodeEncodeError:
         raise Unwritable("the text has half a surrogate pair, which UTF-8 cannot hold") from None
 
 
-def _integer(value: int, node: pb.NodeProto) -> None:
+def write_integer(value: int, node: pb.NodeProto) -> None:
+    """An integer of at most 32 bits."""
     if not -(2**31) <= value < 2**31:
         raise Unwritable(f"integer {value} is beyond 32 bits, the limit of this wire; make the field a float or a str")
     node.integer = value
 
 
-def _float(value: float, node: pb.NodeProto) -> None:
+def write_float(value: float, node: pb.NodeProto) -> None:
+    """A float."""
     node.float = value
 
 
-def _boolean(value: bool, node: pb.NodeProto) -> None:
+def write_boolean(value: bool, node: pb.NodeProto) -> None:
+    """True or False."""
     node.boolean = value
 
 
-def _blob(value: bytes, node: pb.NodeProto) -> None:
+def write_blob(value: bytes, node: pb.NodeProto) -> None:
+    """Bytes."""
     node.blob = bytes(value)
 
 
@@ -324,7 +329,7 @@ def _items(values: Any, into: pb.ListOfAnyProto) -> None:
     add = into.data.add
     for number, value in enumerate(values):
         try:
-            _writer_of(value)(value, add())
+            writer_of(type(value))(value, add())
         except Unwritable as error:
             error.path.insert(0, str(number))
             raise
@@ -347,7 +352,8 @@ def _dict(value: Mapping[Any, Any], node: pb.NodeProto) -> None:
     write_mapping(value, node.dict.data)
 
 
-def _array(value: Any, node: pb.NodeProto) -> None:
+def write_array_node(value: Any, node: pb.NodeProto) -> None:
+    """An array of numpy, with the registered name of its class."""
     try:
         write_array(value, node.ndarray)
     except BadTensor as error:
@@ -363,8 +369,9 @@ def _tensor(value: Any, node: pb.NodeProto) -> None:
     node.type = getattr(value, "_proto_type_name", None) or "torch_tensor"
 
 
-def _named_text(value: Any, node: pb.NodeProto) -> None:
-    _text(value, node)
+def write_named_text(value: Any, node: pb.NodeProto) -> None:
+    """A text of a class that DocArray has registered."""
+    write_text(value, node)
     node.type = value._proto_type_name  # noqa: SLF001 - DocArray keeps the wire name there
 
 
@@ -384,14 +391,14 @@ def _docs(value: Any, node: pb.NodeProto) -> None:
 
 
 def _enum(value: enum.Enum, node: pb.NodeProto) -> None:
-    _writer_of(value.value)(value.value, node)
+    writer_of(type(value.value))(value.value, node)
 
 
 def _scalar(value: np.generic, node: pb.NodeProto) -> None:
     item = value.item()
     if isinstance(item, np.generic):
         raise Unwritable(f"numpy scalar {type(value).__name__} does not travel")
-    _writer_of(item)(item, node)
+    writer_of(type(item))(item, node)
 
 
 def _model(value: BaseModel, node: pb.NodeProto) -> None:
@@ -417,12 +424,13 @@ def _as_json(value: Any, node: pb.NodeProto) -> None:
         shown = to_jsonable_python(value)
     except (PydanticSerializationError, ValueError) as error:
         raise Unwritable(f"{type(value).__qualname__} does not travel: {error}") from None
-    _writer_of(shown)(shown, node)
+    writer_of(type(shown))(shown, node)
 
 
 _WRITERS: dict[type, Writer] = {
-    type(None): _nothing, str: _text, int: _integer, float: _float, bool: _boolean, bytes: _blob, bytearray: _blob,
-    memoryview: _blob, list: _list, tuple: _tuple, set: _set, frozenset: _set, dict: _dict, np.ndarray: _array,
+    type(None): write_nothing, str: write_text, int: write_integer, float: write_float, bool: write_boolean,
+    bytes: write_blob, bytearray: write_blob, memoryview: write_blob, list: _list, tuple: _tuple, set: _set,
+    frozenset: _set, dict: _dict, np.ndarray: write_array_node,
 }  # fmt: skip
 """By exact class; classes met at run time are added."""
 _FAMILIES: tuple[tuple[type, Writer], ...] = (
@@ -430,12 +438,12 @@ _FAMILIES: tuple[tuple[type, Writer], ...] = (
     (BaseDocWithoutId, _doc),
     (AnyDocArray, _docs),
     (np.generic, _scalar),
-    (np.ndarray, _array),
+    (np.ndarray, write_array_node),
     (AbstractTensor, _tensor),
 )
 _SUBCLASSES: tuple[tuple[type, Writer], ...] = (
     (BaseNode, _by_docarray),
-    (str, _text), (bool, _boolean), (int, _integer), (float, _float), (bytes, _blob),
+    (str, write_text), (bool, write_boolean), (int, write_integer), (float, write_float), (bytes, write_blob),
     (list, _list), (frozenset, _set), (set, _set), (tuple, _tuple), (dict, _dict), (Mapping, _dict),
     (BaseModel, _model),
 )  # fmt: skip
@@ -456,7 +464,7 @@ def _choose_writer(cls: type) -> Writer:
         if issubclass(cls, base):
             return writer
     if getattr(cls, "_proto_type_name", None) and issubclass(cls, str | bytes) and _is_docarrays(cls):
-        return _named_text if issubclass(cls, str) else _named_blob
+        return write_named_text if issubclass(cls, str) else _named_blob
     if _is_torch(cls):
         return _tensor
     for base, writer in _SUBCLASSES:
@@ -467,8 +475,8 @@ def _choose_writer(cls: type) -> Writer:
     return _dataclass if dataclasses.is_dataclass(cls) else _as_json
 
 
-def _writer_of(value: Any) -> Writer:
-    cls = type(value)
+def writer_of(cls: type) -> Writer:
+    """What writes the values of a class."""
     writer = _WRITERS.get(cls)
     if writer is None:
         writer = _WRITERS[cls] = _choose_writer(cls)
@@ -477,7 +485,7 @@ def _writer_of(value: Any) -> Writer:
 
 def write_value(value: Any, node: pb.NodeProto) -> None:
     """Write one value into an empty node; raises `Unwritable`."""
-    _writer_of(value)(value, node)
+    writer_of(type(value))(value, node)
 
 
 def write_mapping(values: Mapping[Any, Any], data: Any) -> None:
@@ -489,7 +497,7 @@ def write_mapping(values: Mapping[Any, Any], data: Any) -> None:
         except TypeError:
             raise Unwritable(f"key {key!r} is a {type(key).__name__}; keys are str on this wire") from None
         try:
-            (writers.get(type(value)) or _writer_of(value))(value, node)
+            (writers.get(type(value)) or writer_of(type(value)))(value, node)
         except Unwritable as error:
             error.path.insert(0, str(key))
             raise

@@ -17,14 +17,24 @@ _DATA = 4
 _DOCS_FIELD = 1
 
 
+_LENGTHS = [bytes((length,)) for length in range(0x80)]
+
+
+def varint(number: int) -> bytes:
+    """A number as it travels."""
+    if number < 0x80:
+        return _LENGTHS[number]
+    found = bytearray()
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
 def field_head(number: int, length: int) -> bytes:
     """Tag and length of a field that has a length; `number` is below 16."""
-    head = bytearray((number << 3 | 2,))
-    while length >= 0x80:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head)
+    return _LENGTHS[number << 3 | 2] + varint(length)
 
 
 def with_documents(message: pb.DataRequestProto | pb.EnvelopeProto, payload: Payload) -> bytes:

@@ -36,7 +36,7 @@ from jina.codec.compiler import (
 )
 from jina.codec.json import JSON_COMPILER, json_value
 from jina.codec.json_text import BASE64_PREFIX, bytes_to_url, dumps, loads, text_to_bytes
-from jina.codec.large_values import has_large_documents, has_large_values, read_docs_bytes, write_docs_bytes
+from jina.codec.large_values import has_large_documents, read_docs_bytes, write_docs_bytes
 from jina.codec.protobuf import Unwritable, cached_names, node_compiler, write_mapping
 from jina.codec.tensors import BadTensor, array_from_json
 from jina.documents.records import (
@@ -151,17 +151,12 @@ class RecordCodec:
 
     def to_bytes(self, docs: Any) -> bytes:
         """The records as one serialised `docarray.DocListProto`; raises as `encode`."""
-        if self.form.is_rich:
-            try:
-                if has_large_values(docs, self.form.fields):
-                    return write_docs_bytes(docs, self.form.fields)
-            except Unwritable as error:
-                raise error.public(self.name) from None
-            except (RecursionError, PydanticSerializationError) as error:
-                raise self._unwritable(error) from None
-        message = pb.DocListProto()
-        self.encode(docs, message)
-        return message.SerializeToString()
+        try:
+            return write_docs_bytes(docs, self.form.fields)
+        except Unwritable as error:
+            raise error.public(self.name) from None
+        except (RecursionError, PydanticSerializationError) as error:
+            raise self._unwritable(error) from None
 
     def _unwritable(self, error: Exception) -> BadClientInput:
         if isinstance(error, RecursionError):
