@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, get_origin
 
@@ -46,6 +47,10 @@ from jina.observe.logs import get_logger
 
 if TYPE_CHECKING:
     from jina.net.channel import Answer
+
+
+_has_fields = lru_cache(maxsize=1000)(is_record)
+"""`is_record` of a class."""
 
 
 def doc_type_of(return_type: Any) -> Any:
@@ -252,7 +257,7 @@ class Inputs:
     """
 
     def __init__(self, inputs: Any, request_size: int) -> None:
-        if callable(inputs) and not isinstance(inputs, BaseDoc | type) and not is_record(type(inputs)):
+        if callable(inputs) and not isinstance(inputs, BaseDoc | type) and not _has_fields(type(inputs)):
             inputs = inputs()
         self._source = _iterable(inputs)
         self._size = request_size if request_size > 0 else None
@@ -341,7 +346,7 @@ async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
 def _iterable(inputs: Any) -> Any:
     if inputs is None:
         return ()
-    if isinstance(inputs, BaseDoc | Mapping | str | bytes) or is_record(type(inputs)):
+    if isinstance(inputs, BaseDoc | Mapping | str | bytes) or _has_fields(type(inputs)):
         return [inputs]
     if isinstance(inputs, DocVec):
         return list(inputs)
@@ -371,7 +376,7 @@ def as_document(item: Any, index: int) -> Any:
 
     Mappings, text and bytes become schemaless documents: their fields, `text` and `blob`.
     """
-    if isinstance(item, BaseDoc) or is_record(type(item)):
+    if isinstance(item, BaseDoc) or _has_fields(type(item)):
         return item
     try:
         if isinstance(item, Mapping):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, cast
 
 from docarray.base_doc.doc import BaseDocWithoutId
@@ -55,8 +56,12 @@ read_documents_by(codec_for)
 
 def codec_of(annotation: Any) -> Codec | RecordCodec:
     """The codec of a document class, or of any other type as `jina.documents.records` has it."""
-    plain = is_file(annotation) or not is_document(annotation)
-    return record_codec_for(annotation) if plain else codec_for(annotation)
+    return _codec_of_class(annotation) if isinstance(annotation, type) else record_codec_for(annotation)
+
+
+@lru_cache(maxsize=1000)
+def _codec_of_class(cls: type) -> Codec | RecordCodec:
+    return record_codec_for(cls) if is_file(cls) or not is_document(cls) else codec_for(cls)
 
 
 class Codec(DocumentReader):
