@@ -46,7 +46,8 @@ def write(parameters: Mapping[str, Any], into: Carrier) -> None:
 
 def more_than(limit: int, message: Carrier) -> bool:
     """Whether a message's parameters hold more than `limit` values, without reading them."""
-    if more_values_in_text_than(limit, message.parameters_json):
+    text = message.parameters_json
+    if text and more_values_in_text_than(limit, text):
         return True
     # A value of a Struct takes at least two bytes: the tag and the length of its message.
     if not message.HasField("parameters") or message.parameters.ByteSize() <= 2 * limit:
@@ -56,11 +57,12 @@ def more_than(limit: int, message: Carrier) -> bool:
 
 def read(message: Carrier) -> dict[str, Any]:
     """The parameters with their types; raises `BadRequest` if the JSON field is not an object."""
-    struct = _struct_value(message.parameters)
-    if not message.parameters_json:
+    struct = _struct_value(message.parameters) if message.HasField("parameters") else {}
+    text = message.parameters_json
+    if not text:
         return struct
     try:
-        exact = json.loads(message.parameters_json)
+        exact = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"parameters_json is not JSON: {error}") from None
     if not isinstance(exact, dict):

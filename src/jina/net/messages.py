@@ -99,10 +99,11 @@ def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: 
 
 def write_header(source: Any, request: Request, into: Any) -> None:
     """Copy what identifies the request into the header of its answer."""
-    header = into.header
-    header.MergeFrom(source.header)
-    header.ClearField("trace")
-    if not header.request_id:
+    header, given = into.header, source.header
+    header.MergeFrom(given)
+    if given.trace:
+        header.ClearField("trace")
+    if not given.request_id:
         header.request_id = request.request_id
 
 
@@ -115,7 +116,8 @@ def write_reply(
     """
     message = pb.DataRequestProto()
     write_header(source, request, message)
-    message.header.more = more
+    if more:
+        message.header.more = True
     if reply.headers:
         message.header.trace.update(reply.headers)
     if reply.parameters:
@@ -132,10 +134,8 @@ def add_route(message: Any, executor: str, start: float, end: float) -> Any:
     """Append a visited Executor; times are in seconds since the epoch."""
     route = message.routes.add()
     route.executor = executor
-    route.start_time.seconds = int(start)
-    route.start_time.nanos = int(start % 1 * 1e9)
-    route.end_time.seconds = int(end)
-    route.end_time.nanos = int(end % 1 * 1e9)
+    for seconds, time_ in ((start, route.start_time), (end, route.end_time)):
+        time_.seconds, time_.nanos = int(seconds), int(seconds % 1 * 1e9)
     return route
 
 
@@ -252,8 +252,11 @@ class RequestReader:
             message, payload = read(data)
         except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
             return Unusable(BadRequest(f"the request is not a {kind} message: {error}")), _NO_DOCUMENTS, size
-        parts = [part for part, _ in message] if isinstance(message, list) else [message]
-        if any(parameters.more_than(self._parameters, part) for part in parts):
+        if isinstance(message, list):
+            are_many = any(parameters.more_than(self._parameters, part) for part, _ in message)
+        else:
+            are_many = parameters.more_than(self._parameters, message)
+        if are_many:
             return Unusable(too_many_parameters(self._parameters)), _NO_DOCUMENTS, size
         return message, payload, size
 

@@ -395,18 +395,23 @@ def wants_file(exchange: Exchange, info: EndpointInfo | None) -> bool:
 
     Also where it takes anything and the method gives nothing but a file.
     """
-    if info is None or file_field(info.output_schema) is None:
+    if info is None:
         return False
-    accepted = [one.partition(";")[0].strip().lower() for one in exchange.headers.get("accept", "*/*").split(",")]
-    if any(one in _NO_FILES for one in accepted):
+    accept = exchange.headers.get("accept", "*/*")
+    if accept == "*/*":
+        return gives_file(info)
+    accepted = [one.partition(";")[0].strip().lower() for one in accept.split(",")]
+    if any(one in _NO_FILES for one in accepted) or file_field(info.output_schema) is None:
         return False
     return gives_file(info) or any(one and one != "*/*" for one in accepted)
 
 
 def gives_file(info: EndpointInfo) -> bool:
     """Whether a method is annotated to give a file or bytes, and nothing else."""
+    if info.answers in {"", "many"}:
+        return False
     name = file_field(info.output_schema)
-    return bool(info.answers) and info.answers != "many" and (name == "" or (name == "value" and info.output_is_value))
+    return name == "" or (name == "value" and info.output_is_value)
 
 
 async def send_file(
