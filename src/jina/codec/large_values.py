@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from google.protobuf.message import DecodeError
 from jina.codec import pb, protobuf
 from jina.codec.compiler import Invalid, Mismatch
 from jina.codec.protobuf import Unwritable, fields_of, write_value, writer_of
-from jina.codec.raw_fields import field_head, fields_in, take_field, varint
+from jina.codec.raw_fields import FEW, LENGTHS, field_head, fields_in, take_field, varint
 from jina.codec.tensors import BadTensor, check_dtype
 from jina.errors import BadRequest
 
@@ -58,11 +59,11 @@ def _write_fields(fields: Mapping[str, Any], parts: list[Part]) -> int:
         except Unwritable as error:
             error.path.insert(0, str(name))
             raise
-        length = varint(node)
+        length = LENGTHS[node] if node < FEW else varint(node)
         key = _names.get(name) or _name(name)
-        entry = varint(len(key) + len(length) + node)
-        parts[start] = b"".join((_ENTRY, entry, key, length))
-        size += 1 + len(entry) + len(key) + len(length) + node
+        rest = len(key) + len(length) + node
+        head = parts[start] = b"".join((_ENTRY, LENGTHS[rest] if rest < FEW else varint(rest), key, length))
+        size += len(head) + node
     return size
 
 
@@ -89,7 +90,8 @@ def _text(value: str, parts: list[Part]) -> int:
         data = value.encode()
     except UnicodeEncodeError:
         return _by_message(value, parts)  # which raises
-    node = b"".join((b"\x0a", varint(len(data)), data))
+    length = len(data)
+    node = b"".join((b"\x0a", LENGTHS[length] if length < FEW else varint(length), data))
     parts.append(node)
     return len(node)
 
@@ -153,6 +155,7 @@ def _around_array(array: np.ndarray[Any, Any]) -> tuple[bytes, bytes]:
     return b"".join((ndarray_head, dense_head, buffer)), rest + _kind(getattr(array, "_proto_type_name", "ndarray"))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _kind(name: str) -> bytes:
     data = name.encode()
     return field_head(13, len(data)) + data

@@ -17,13 +17,16 @@ _DATA = 4
 _DOCS_FIELD = 1
 
 
-_LENGTHS = [bytes((length,)) for length in range(0x80)]
+FEW = 0x80
+"""Numbers below it travel as one byte."""
+LENGTHS = [bytes((length,)) for length in range(FEW)]
+"""Those."""
 
 
 def varint(number: int) -> bytes:
     """A number as it travels."""
-    if number < 0x80:
-        return _LENGTHS[number]
+    if number < FEW:
+        return LENGTHS[number]
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)
@@ -34,7 +37,7 @@ def varint(number: int) -> bytes:
 
 def field_head(number: int, length: int) -> bytes:
     """Tag and length of a field that has a length; `number` is below 16."""
-    return _LENGTHS[number << 3 | 2] + varint(length)
+    return LENGTHS[number << 3 | 2] + (LENGTHS[length] if length < FEW else varint(length))
 
 
 def with_documents(message: pb.DataRequestProto | pb.EnvelopeProto, payload: Payload) -> bytes:
