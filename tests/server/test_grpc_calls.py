@@ -10,8 +10,10 @@ from docarray import DocList
 from jina.client.grpc import sent_error
 from jina.codec import parameters, pb, status
 from jina.codec.payloads import DocsPayload
+from jina.config.types import digest_of
 from jina.errors import ExecutorError, TooLarge, Unavailable, ValidationFailed
 from jina.net.limits import Limits
+from jina.plan.plans import AccessPlan, KeyPlan
 from jina.server.grpc import status_bytes
 from tests.server.sample_service import NOTES, Note, SampleService, authority, run, served
 
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 PRINTED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 """What gRPC writes as it is in the message of a status."""
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
+KEY = "a key of a caller"
 
 
 def message_of(endpoint, *texts, request_id="r1", params=None):
@@ -403,3 +406,18 @@ def test_compressed_requests_and_replies():
         assert texts_of(answer) == ["A" * 5000]
 
     with_channel(use, grpc_options={"grpc.default_compression_algorithm": 2})
+
+
+def test_calls_with_equal_heads_on_one_connection_show_their_key_each():
+    async def use(channel, service):
+        metadata = (("x-api-key", KEY), ("trait", "kept"))
+        for _ in range(3):
+            reply = await unary(channel)(message_of("/echo", "a"), metadata=metadata)
+            assert texts_of(reply) == ["a"]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await unary(channel)(message_of("/echo", "a"), metadata=(("x-api-key", "wrong"), ("trait", "kept")))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert [request.headers["trait"] for request in service.requests] == ["kept"] * 3
+        assert not any("x-api-key" in request.headers for request in service.requests)
+
+    with_channel(use, access=AccessPlan(keys=[KeyPlan(name="one", digest=digest_of(KEY))]))

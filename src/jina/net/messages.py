@@ -8,7 +8,7 @@ import platform
 import random
 import time
 from asyncio import CancelledError, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from jina.codec import parameters, pb, status
@@ -81,7 +81,7 @@ def too_many_parameters(limit: int) -> TooLarge:
     )
 
 
-def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: float | None) -> Request:
+def read_request(message: Any, payload: Any, headers: Mapping[str, str], deadline: float | None) -> Request:
     """A request from the header and parameters of a message; a missing id is made up."""
     header = message.header
     if header.trace:

@@ -113,9 +113,9 @@ class Calls:
 
     async def call(self, call: Call) -> None:
         """Answer a stream of requests, several at a time; the client's `__prefetch__` is the window."""
-        headers = call.headers
+        headers, caller = self._known(call)
         _compress(call, headers)
-        deadline, caller = call.deadline, self._caller(headers, call)
+        deadline = call.deadline
 
         async def read() -> tuple[Incoming, int] | None:
             data = await call.read()
@@ -157,9 +157,9 @@ class Calls:
             await call.write(_serialised(refused))
 
     async def _stream(self, received: Incoming, call: Call) -> None:
-        headers = call.headers
+        headers, caller = self._known(call)
         _compress(call, headers)
-        request = self._request(received, headers, call.deadline, self._caller(headers, call))
+        request = self._request(received, headers, call.deadline, caller)
         message = received[0]
         writer = DocumentWriter(message, request)
         waiting = call.waiting
@@ -178,10 +178,10 @@ class Calls:
     async def _answer_or_refuse(self, received: Incoming, call: Call, branches: Branches) -> bytes:
         started = time.time()
         try:
-            headers, waiting = call.headers, call.waiting
+            headers, caller = self._known(call)
             if COMPRESSION_KEY in headers:
                 _compress(call, headers)
-            caller = None if self._access is None else self._caller(headers, call)
+            waiting = call.waiting
             if waiting.held and waiting.full:
                 await waiting.room()
             request = self._request(received, headers, call.deadline, caller)
@@ -192,11 +192,15 @@ class Calls:
             failed = self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), call, started)
             return _serialised(failed)
 
-    def _caller(self, headers: dict[str, str], call: Call) -> Caller | None:
-        return None if self._access is None else self._access.caller(headers, call.address)
+    def _known(self, call: Call) -> tuple[Mapping[str, str], Caller | None]:
+        """The headers of a call, and who it is that calls; of a key only its name stands in the headers then."""
+        if self._access is None:
+            return call.headers, None
+        headers = dict(call.headers)
+        return headers, self._access.caller(headers, call.address)
 
     def _request(
-        self, received: Incoming, headers: dict[str, str], deadline: float | None, caller: Caller | None
+        self, received: Incoming, headers: Mapping[str, str], deadline: float | None, caller: Caller | None
     ) -> Request:
         if caller is not None:
             caller.take()
@@ -225,7 +229,7 @@ class Calls:
         return write_failure(into, source, error, self._name, started)
 
 
-def _compress(call: Call, headers: dict[str, str]) -> None:
+def _compress(call: Call, headers: Mapping[str, str]) -> None:
     """Compress the replies of a call as its client asks; an unknown word is ignored."""
     asked = headers.get(COMPRESSION_KEY)
     if asked in _COMPRESSIONS:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from jina.errors import BadRequest, JinaError
@@ -137,10 +137,10 @@ class Head:
         self.encodings = found.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
         """Those in which answers may come."""
         self.timeout = found.get(b"grpc-timeout", b"")
-        self._metadata: dict[str, str] | None = None
+        self._metadata: Mapping[str, str] | None = None
 
     @property
-    def metadata(self) -> dict[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         """The metadata without binary values; the last of equal names wins. Raises `WireError`."""
         if self._metadata is None:
             found = metadata_in(self.headers)
@@ -190,8 +190,8 @@ class Call:
         return self._head.path
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The metadata without binary values; the last of equal names wins."""
+    def headers(self) -> Mapping[str, str]:
+        """The metadata without binary values; the last of equal names wins. Other calls may share it."""
         return self._head.metadata
 
     @property
