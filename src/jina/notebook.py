@@ -57,7 +57,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], count: int = 0
 
 def escaped(text: str) -> str:
     """The text as HTML shows it; a long one is cut."""
-    return html.escape(text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…")
+    return html.escape(_cut(text))
 
 
 def error_html(error: BaseException) -> str:
@@ -138,5 +138,7 @@ def _remote(error: BaseException) -> list[str]:
 
 
 def _cut(line: str) -> str:
-    shown = line.expandtabs(4)
+    """The line without what a terminal obeys, or shows in another order, instead of showing it; a long one is cut."""
+    shown = line.expandtabs(4)[: _WIDTH + 1]
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown)
     return shown if len(shown) <= _WIDTH else f"{shown[: _WIDTH - 1]}…"

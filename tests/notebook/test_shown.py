@@ -167,6 +167,13 @@ def test_a_failed_start_tells_of_its_cause():
     assert text.count("executor0 failed in __init__") == 1
 
 
+def test_no_text_of_an_error_is_obeyed_by_a_terminal():
+    error = ExecutorError("a\x1b[2J\u202eb\x9b31m", stacks=["ValueError: \x1b]0;owned\x07\n"], help="\x1b[0m")
+    shown = [*raised(error)._render_traceback_(), error._repr_html_()]
+    assert all(char.isprintable() for line in shown for char in line.replace("\n", ""))
+    assert r"a\x1b[2J" in "\n".join(shown)
+
+
 def test_outside_of_notebooks_nothing_changes():
     caught = raised(EndpointNotFound("no endpoint /x"))
     whole = "".join(traceback.format_exception(caught))
