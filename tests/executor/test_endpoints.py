@@ -248,11 +248,87 @@ def test_schema_arguments_win_over_annotations():
     assert (endpoint.input_type, endpoint.output_type) == (U, D)
 
     class Wrong(Executor):
-        @requests(on="/a", request_schema=int)
+        @requests(on="/a", request_schema="int")
         def a(self, docs, **kwargs): ...
 
     with pytest.raises(ExecutorDefinitionError, match="request_schema"):
         EndpointTable(Wrong())
+
+
+class Item(BaseModel):
+    text: str
+
+
+def taking(name):
+    namespace = {}
+    exec(f"def a(self, {name}): ...", namespace)
+    return namespace["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "schemas", "input_type", "output_type", "gives"),
+    [
+        ("doc", {"request_schema": Item, "response_schema": float}, Item, float, "each"),
+        ("item", {"request_schema": Item, "response_schema": list[Item]}, Item, Item, "many"),
+        ("docs", {"request_schema": Item, "response_schema": Item}, Item, Item, "each"),
+        ("docs", {"request_schema": list[Item], "response_schema": list[str]}, Item, str, "each"),
+        ("items", {"request_schema": list[Item], "response_schema": Item}, Item, Item, "each"),
+        (
+            "doc",
+            {"request_schema": Item | None, "response_schema": dict[str, int]},
+            Item | None,
+            dict[str, int],
+            "each",
+        ),
+        ("doc", {"request_schema": D, "response_schema": Item}, D, Item, "each"),
+        ("doc: Item", {"response_schema": int}, Item, int, "each"),
+    ],
+)
+def test_schema_arguments_of_plain_types(name, schemas, input_type, output_type, gives):
+    method = taking(name.partition(":")[0] + (", **kwargs" if input_type is D else ""))
+    if ":" in name:
+        method.__annotations__["doc"] = Item
+    endpoint = EndpointTable(type("Sample", (Executor,), {"a": requests(on="/a", **schemas)(method)})()).resolve("/a")
+    assert (endpoint.input_type, endpoint.output_type, endpoint.plain.gives) == (input_type, output_type, gives)
+
+
+def test_schema_arguments_of_plain_types_win_over_annotations():
+    class Sample(Executor):
+        @requests(on="/a", request_schema=Item, response_schema=int)
+        def a(self, item: dict) -> str: ...
+
+    endpoint = EndpointTable(Sample()).resolve("/a")
+    assert (endpoint.input_type, endpoint.output_type) == (Item, int)
+
+
+def test_a_schema_for_several_parameters_is_refused():
+    class Sample(Executor):
+        @requests(on="/a", request_schema=Item)
+        def a(self, one, two): ...
+
+    with pytest.raises(
+        ExecutorDefinitionError, match="request_schema is Item, and 2 parameters could get it"
+    ) as caught:
+        EndpointTable(Sample())
+    assert "take the input as `doc`" in str(caught.value)
+
+
+def test_requests_of_plain_types_can_be_read_and_changed():
+    class Sample(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            assert self._requests["/b"].request_schema.__name__ == "BInput"
+            self._requests["/a"] = self._requests["/a"]._replace(response_schema=float)
+
+        @requests(on="/a")
+        def a(self, docs: list[Item]) -> list[int]: ...
+
+        @requests(on="/b")
+        def b(self, text: str, k: int = 1) -> int: ...
+
+    table = EndpointTable(Sample())
+    assert (table.resolve("/a").input_type, table.resolve("/a").output_type) == (Item, float)
+    assert table.resolve("/b").input_type.__name__ == "BInput"
 
 
 def test_resolve_exact_then_default_then_not_found():
@@ -734,11 +810,11 @@ def test_other_things_assigned_to_an_endpoint_are_refused():
         EndpointTable(Sample())
 
 
-def test_a_schema_that_is_no_document_is_refused():
+def test_a_schema_that_is_no_type_is_refused():
     class Sample(Executor):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
-            self._requests["/x"] = self._requests["/x"]._replace(request_schema=int)
+            self._requests["/x"] = self._requests["/x"]._replace(request_schema="int")
 
         @requests(on="/x")
         def run(self, docs, **kwargs): ...

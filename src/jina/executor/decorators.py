@@ -10,6 +10,8 @@ import contextlib
 import functools
 import inspect
 import os
+import types
+import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
@@ -127,10 +129,19 @@ def _may_be_plain(function: Any) -> bool:
     inputs = [one for one in parameters_of(function) if not has_meaning(one) and one.kind is not one.VAR_KEYWORD]
     if not inputs:
         return accepts(function) is not None and "return" in annotations
+    marks = marks_of(function)
+    if marks is not None and names_plain(marks.request_schema):
+        return True
     documents = [one.name for one in inputs if one.name in {"doc", "docs"}]
     if any(name not in annotations or _is_docarrays(annotations[name]) for name in documents):
         return False
     return any(one.name in annotations for one in inputs)
+
+
+def names_plain(schema: Any) -> bool:
+    """Whether `request_schema` or `response_schema` of `@requests` is a type other than documents."""
+    is_type = isinstance(schema, type | types.GenericAlias | types.UnionType) or typing.get_origin(schema) is not None
+    return is_type and not _is_docarrays(schema)
 
 
 def _is_docarrays(annotation: Any) -> bool:
@@ -390,7 +401,7 @@ def requests(
     Without `on` the method answers `/default`, and with it every endpoint that has no method of its own.
     The method may be `def`, `async def` or a generator of either kind. It takes `docs` (all documents of a
     request) or `doc` (one after the other), `parameters` and `**kwargs`. `request_schema` and
-    `response_schema` are document classes that win over the annotations. `safe` says that a request may run twice,
+    `response_schema` are types that win over the annotations. `safe` says that a request may run twice,
     so that a gateway gives it to another replica when the one that had begun it dies, and that GET serves it over HTTP
     beside POST. `methods` are the HTTP methods that serve it instead, such as `['GET', 'PUT']`. `concurrency` is how
     many calls of the method may run at once in one replica; unset, `def` methods of an Executor run one at a time,
@@ -403,10 +414,10 @@ def requests(
         if isinstance(on, type) or (callable(on) and not isinstance(on, str)):
             raise ExecutorDefinitionError(f"@requests of {describe(function)}: write @requests(on='/endpoint')")
         marks = _mark(function, "requests")
-        check_handler(function)
-        marks.on = (*(marks.on or ()), *_endpoints(on, function))
         marks.request_schema = marks.request_schema if request_schema is None else request_schema
         marks.response_schema = marks.response_schema if response_schema is None else response_schema
+        check_handler(function)
+        marks.on = (*(marks.on or ()), *_endpoints(on, function))
         marks.safe = marks.safe or safe
         if methods is not None:
             marks.methods = _http_methods(methods, function)

@@ -156,7 +156,8 @@ class FunctionWithSchema(NamedTuple):
     """What an Executor's `_requests` holds for an endpoint; assign another one in `__init__` to change its types.
 
     `request_schema` and `response_schema` are `DocList[...]` (or DocumentArray) for a method that takes `docs`, a
-    document class for one that takes `doc`. Class and fields are those of Jina 3.
+    document class for one that takes `doc`, and the class of one input or answer for a method of plain types. Class
+    and fields are those of Jina 3.
     """
 
     fn: Callable[..., Any]
@@ -185,6 +186,8 @@ class FunctionWithSchema(NamedTuple):
 
             from jina.documents import Document, DocumentArray
 
+            if found.plain is not None:
+                return kind
             return kind if is_single else DocumentArray if kind is Document else DocList[kind]
 
         return cls(
@@ -300,11 +303,20 @@ def _types(function: Any, marks: Marks, declared: FunctionWithSchema | None) -> 
     """What annotations and decorator say, or what the Executor has put into `_requests` instead."""
     if declared is None:
         return types_of(function, marks)
+    own = FunctionWithSchema.of(function, marks)
     schemas = {"request_schema": declared.request_schema, "response_schema": declared.response_schema}
-    given = {name: schema for name, schema in schemas.items() if schema is not None}
+    given = {name: one for name, one in schemas.items() if one is not None and not _is_same(one, getattr(own, name))}
     found = types_of(function, dataclasses.replace(marks, **given))
     model = declared.parameters_model if declared.parameters_is_pydantic_model else None
     return dataclasses.replace(found, parameters_model=model)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two types are the same; models of arguments are made each time that a signature is read."""
+    if one == other:
+        return True
+    fields, others = getattr(one, "model_fields", None), getattr(other, "model_fields", ())
+    return fields is not None and one.__qualname__ == other.__qualname__ and repr(fields) == repr(others)
 
 
 def _endpoint(

@@ -24,6 +24,7 @@ from jina.executor.decorators import (
     has_meaning,
     kind_of,
     named,
+    names_plain,
     parameters_of,
     takes_slots,
 )
@@ -82,13 +83,14 @@ def types_of(function: Any, marks: Marks) -> Types:
     if chat_parameter(function) is not None:
         return _chat_types(reader, function)
     inputs = reader.inputs()
-    takes = _documents_taken(reader, inputs, marks)
+    reader.use_plain_schemas(inputs)
+    takes = _documents_taken(reader, inputs, reader.marks)
     if takes is None:
         return _plain_types(reader, inputs)
     check_documents_handler(function)
     returned = reader.annotation("return")
     given = _yielded(returned) if reader.is_generator else returned
-    if marks.response_schema is None and _is_plain_answer(given):
+    if reader.marks.response_schema is None and _is_plain_answer(given):
         return _plain_answers(reader, takes, given)
     return _document_types(reader, takes, given)
 
@@ -165,6 +167,11 @@ def _document_types(reader: _Reader, takes: _Taken, given: Any) -> Types:
         output_type = reader.returned(given, takes.input_type, Document, is_single=takes.is_single)
     model, optional = reader.parameters(reader.annotation("parameters"))
     return Types(takes.input_type, output_type, model, optional)
+
+
+def _is_plain_schema(schema: Any) -> bool:
+    """Whether `request_schema` or `response_schema` is a type other than documents; those are for others to judge."""
+    return names_plain(schema) and not _is_of_documents(schema)
 
 
 def _is_plain_answer(given: Any) -> bool:
@@ -250,9 +257,33 @@ class _Reader:
         self.where = describe(function)
         self.marks = marks
         self.is_generator = kind_of(function)[1]
+        self._instead: dict[str, Any] = {}
+        """Types that `@requests` names instead of annotations."""
+
+    def use_plain_schemas(self, inputs: Mapping[str, inspect.Parameter]) -> None:
+        """Read plain types that `request_schema` and `response_schema` name as the annotations that they stand for."""
+        request, response = self.marks.request_schema, self.marks.response_schema
+        many = list(inputs) == ["docs"]
+        if _is_plain_schema(request):
+            if len(inputs) != 1:
+                raise ExecutorDefinitionError(
+                    f"{self.where}: request_schema is {type_name(request)}, and {len(inputs)} parameters could get it",
+                    help="take the input as `doc`, or all inputs of a request as `docs`",
+                )
+            [name] = inputs
+            listed = item_of_list(request) is not None
+            many = many or listed
+            self._instead[name] = types.GenericAlias(list, (request,)) if name == "docs" and not listed else request
+            self.marks = dataclasses.replace(self.marks, request_schema=None)
+        if _is_plain_schema(response):
+            listed = self.is_generator or item_of_list(response) is not None or not many
+            self._instead["return"] = response if listed else types.GenericAlias(list, (response,))
+            self.marks = dataclasses.replace(self.marks, response_schema=None)
 
     def annotation(self, name: str) -> Any:
         """The annotation with all text in it resolved, or `inspect.Parameter.empty`."""
+        if name in self._instead:
+            return self._instead[name]
         try:
             raw = getattr(self._function, "__annotations__", {}).get(name, inspect.Parameter.empty)
         except NameError as error:
