@@ -30,10 +30,10 @@ class HouseRules(Encoder):
 
     @requests(on="/search_house_rules", safe=True)
     def search(self, question: str) -> str:
-        """Answer the question of a visitor."""
+        """answer the question of a visitor"""
         return FACTS[int(np.argmax(self.vectors @ self._vectors((question,))[0]))]
 
     @requests(on="/send_mail")
     def send(self, address: str, text: str) -> str:
-        """Send a mail to somebody."""
+        """send a mail to somebody"""
         return f"{len(text)} letters would go to {address}"

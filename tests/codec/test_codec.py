@@ -267,11 +267,45 @@ def test_the_integer_limit_names_the_field():
     class Deep(BaseDoc):
         tags: dict = {}
 
-    with pytest.raises(BadClientInput, match=r"Scalars\.count: integer 2147483648 is beyond 32 bits.*float or a str"):
-        encoded(Scalars(text="x", count=2**31))
-    docs = [Deep(), Deep(tags={"a": [0, {"b": -(2**40)}]})]
-    with pytest.raises(BadClientInput, match=r"Deep\[1\]\.tags\.a\[1\]\.b: integer -1099511627776"):
+    with pytest.raises(
+        BadClientInput, match=r"Scalars\.count: integer 9007199254740993 is beyond 53 bits.*field a str"
+    ):
+        encoded(Scalars(text="x", count=2**53 + 1))
+    docs = [Deep(), Deep(tags={"a": [0, {"b": -(2**60)}]})]
+    with pytest.raises(BadClientInput, match=r"Deep\[1\]\.tags\.a\[1\]\.b: integer -1152921504606846976"):
         codec_for(Deep).to_bytes(docs)
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, 2**31, -(2**31) - 1, 2**53, -(2**53)])
+def test_large_integers_are_floats_on_the_wire(number):
+    class Numbers(BaseDoc):
+        one: int
+        perhaps: int | None = None
+        many: list[int] = []
+        named: dict[str, int] = {}
+        anything: Any = None
+
+    doc = Numbers(one=number, perhaps=number, many=[number], named={"a": number}, anything=number)
+    message = pb.DocListProto.FromString(codec_for(Numbers).to_bytes([doc]))
+    kind = message.docs[0].data["one"].WhichOneof("content")
+    assert kind == ("integer" if -(2**31) <= number < 2**31 else "float")
+    [found] = codec_for(Numbers).decode(message)
+    values = [found.one, found.perhaps, *found.many, found.named["a"]]
+    assert values == [number] * 4
+    assert {type(value) for value in values} == {int}
+    assert found.anything == number
+    theirs = Numbers.from_protobuf(message.docs[0])  # as clients of Jina 3 read it
+    assert (theirs.one, theirs.many, theirs.named) == (number, [number], {"a": number})
+
+
+def test_a_float_that_is_no_integer_does_not_fit():
+    class Number(BaseDoc):
+        one: int
+
+    message = pb.DocListProto()
+    message.docs.add().data["one"].float = 2.5
+    with pytest.raises(ValidationFailed, match="one"):
+        codec_for(Number).decode(message)
 
 
 def test_values_without_a_form_are_refused_with_their_place():

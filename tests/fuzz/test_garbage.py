@@ -23,7 +23,7 @@ ANSWERED = 20
 """Seconds in which each answer must come."""
 
 UNSENDABLE = "the handler's documents cannot be sent"
-"""Integers beyond 32 bits come in as JSON and cannot go on in protobuf; the method gave them back."""
+"""Integers beyond 53 bits come in as JSON and cannot go on in protobuf; the method gave them back."""
 
 THING = {
     "id": "1", "text": "a", "number": 3, "ratio": 0.5, "flags": {"x": True}, "vector": [1.0, 2.0],

@@ -1,11 +1,27 @@
 """Steps of plain types of which the first does not say what it gives, so that nobody can know whether it fits."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from plain_service import Item, Out
+from pydantic import BaseModel
 
 from jina import Executor, requests
+
+
+@dataclass
+class Pieces:
+    one: bytes
+    many: list[bytes]
+    named: dict[str, bytes]
+
+
+class Numbers(BaseModel):
+    one: int
+    many: list[int]
+    perhaps: int | None
+    named: dict[str, int]
 
 
 class Loose(Executor):
@@ -46,6 +62,26 @@ class Loose(Executor):
     def late(self, text: str) -> Any:
         return {"n": text}
 
+    @requests(on="/bytes")
+    def bytes_(self, doc: bytes) -> bytes:
+        return doc[::-1]
+
+    @requests(on="/pieces")
+    def pieces(self, doc: Pieces) -> Pieces:
+        return doc
+
+    @requests(on="/read")
+    def read(self, doc: bytes) -> Any:
+        return doc
+
+    @requests(on="/numbers")
+    def numbers(self, doc: Numbers) -> Numbers:
+        return doc
+
+    @requests(on="/times")
+    def times(self, number: int, factor: int = 2**31) -> int:
+        return number * factor
+
 
 class Strict(Executor):
     @requests(on=["/fits", "/perhaps", "/fields", "/value", "/nothing"])
@@ -67,3 +103,24 @@ class Strict(Executor):
     @requests(on="/late")
     def late(self, doc: Item) -> Iterator[Out]:
         yield Out(n=len(doc.text))
+
+    @requests(on="/bytes")
+    def bytes_(self, doc: bytes) -> bytes:
+        return doc[::-1]
+
+    @requests(on="/pieces")
+    def pieces(self, docs: list[Pieces]) -> list[Pieces]:
+        return docs
+
+    @requests(on="/read")
+    def read(self, doc: str) -> str:
+        return doc
+
+    @requests(on="/numbers")
+    def numbers(self, docs: list[Numbers]) -> list[Numbers]:
+        assert all(type(number) is int for doc in docs for number in (doc.one, *doc.many))
+        return docs
+
+    @requests(on="/times")
+    def times(self, doc: int) -> int:
+        return doc + 1

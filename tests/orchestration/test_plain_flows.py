@@ -5,11 +5,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from loose_steps import Loose, Strict
+from loose_steps import Loose, Numbers, Pieces, Strict
 from plain_service import Counting, Finding, Item, Out, Shelf
 
 from jina import Client, Deployment, Flow
-from jina.errors import BadRequest, RuntimeFailToStart, ValidationFailed
+from jina.errors import BadRequest, JinaError, RuntimeFailToStart, ValidationFailed
 
 
 def ask(port, path, body):
@@ -109,3 +109,34 @@ def test_bare_bodies_get_the_errors(loose):
     with urllib.request.urlopen(asked, timeout=20) as answer:
         events = answer.read()
     assert events.startswith(b'event: update\r\ndata: {"n":2}\r\n\r\nevent: error')
+
+
+NOT_TEXT = b"\x00\xff\xfe\x80"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_bytes_that_are_no_text_pass_unchanged(loose, protocol):
+    client, options = Client(protocol=protocol, port=loose[protocol]), {"timeout": 20}
+    assert client.post("/bytes", NOT_TEXT, return_type=bytes, **options) == NOT_TEXT
+    pieces = Pieces(NOT_TEXT, [NOT_TEXT, b""], {"a": NOT_TEXT})
+    assert client.post("/pieces", pieces, return_type=Pieces, **options) == pieces
+    assert client.post("/read", "\u00fc".encode(), return_type=str, **options) == "\u00fc"
+    with pytest.raises(ValidationFailed, match=r"strict.*str: .*valid string"):
+        client.post("/read", NOT_TEXT, return_type=str, **options)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("number", [2**31, -(2**40), 2**53])
+def test_large_integers_pass_unchanged(loose, protocol, number):
+    client, options = Client(protocol=protocol, port=loose[protocol]), {"timeout": 20}
+    given = Numbers(one=number, many=[number, 1], perhaps=number, named={"a": number})
+    found = client.post("/numbers", given, return_type=Numbers, **options)
+    assert (found, type(found.one)) == (given, int)
+    assert client.post("/times", {"number": 3}, return_type=int, **options) == 3 * 2**31 + 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_integers_beyond_the_wire_are_an_error_that_says_what_to_do(loose, protocol):
+    client = Client(protocol=protocol, port=loose[protocol])
+    with pytest.raises(JinaError, match="beyond 53 bits, the limit of this wire; make the field a str"):
+        client.post("/times", {"number": 2**50, "factor": 2**10}, return_type=int, timeout=20)

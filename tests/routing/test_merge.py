@@ -233,8 +233,8 @@ def test_a_json_branch_merges_with_what_came_back():
 
 
 def test_json_numbers_beyond_the_wire():
-    with pytest.raises(BadClientInput, match="beyond 32 bits"):
-        merge([payload(), payload()], JsonPayload(b'[{"n":4294967296}]'))
+    with pytest.raises(BadClientInput, match="n: integer 9007199254740993 is beyond 53 bits"):
+        merge([payload(), payload()], JsonPayload(b'[{"n":9007199254740993}]'))
 
 
 # Ids

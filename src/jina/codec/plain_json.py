@@ -21,6 +21,23 @@ _FLOAT_HEAD = b"\x0a\x09\x19"
 """Field 1 of a list, nine bytes long; field 3 of a node, a double."""
 
 
+EXACT = 2**53
+"""Integers up to this are floats without loss."""
+
+
+def write_exact_integer(value: int, node: pb.NodeProto) -> None:
+    """Write an integer, which has 32 bits on the wire; a larger one is a float there, as which any reader takes it.
+
+    Raises `ValueError` for one that would not be the same as a float.
+    """
+    if -(2**31) <= value < 2**31:
+        node.integer = value
+    elif -EXACT <= value <= EXACT:
+        node.float = value
+    else:
+        raise ValueError(f"integer {value} is beyond 53 bits, the limit of this wire; make the field a str")
+
+
 def docs_to_json(message: pb.DocListProto) -> bytes:
     """All documents of a message as one JSON array; raises `BadRequest` for a garbled tensor."""
     return dumps([_doc(doc.data) for doc in message.docs])
@@ -72,7 +89,7 @@ def _array(dense: pb.DenseNdArrayProto) -> Any:
 def json_to_docs(items: list[Any], into: pb.DocListProto) -> None:
     """Append parsed JSON objects as documents; lists of numbers stay lists, which a typed reader accepts.
 
-    Raises `BadRequest` for an item that is no object, `BadClientInput` for an integer beyond 32 bits.
+    Raises `BadRequest` for an item that is no object, `BadClientInput` for an integer beyond 53 bits.
     """
     for item in items:
         if not isinstance(item, Mapping):
@@ -91,9 +108,10 @@ def _write(value: Any, node: pb.NodeProto, name: str) -> None:
     if isinstance(value, bool):
         node.boolean = value
     elif isinstance(value, int):
-        if not -(2**31) <= value < 2**31:
-            raise BadClientInput(f"{name}: integer {value} is beyond 32 bits, the limit of this wire")
-        node.integer = value
+        try:
+            write_exact_integer(value, node)
+        except ValueError as error:
+            raise BadClientInput(f"{name}: {error}") from None
     elif isinstance(value, float):
         node.float = value
     elif isinstance(value, str):

@@ -35,6 +35,7 @@ from jina.codec.compiler import (
     tensor_by_name,
 )
 from jina.codec.json_text import text_to_bytes
+from jina.codec.plain_json import EXACT, write_exact_integer
 from jina.codec.tensors import BadTensor, array_from_json, array_of, read_tensor, reshaped, write_array
 from jina.documents.files import File
 from jina.errors import BadClientInput
@@ -49,10 +50,15 @@ def read_text(node: pb.NodeProto) -> str:
 
 
 def read_integer(node: pb.NodeProto) -> int:
-    """An `int` field."""
+    """An `int` field; large ones are floats on the wire."""
     value = node.integer
-    if value or node.WhichOneof("content") == "integer":
+    if value:
         return value
+    kind = node.WhichOneof("content")
+    if kind == "integer":
+        return value
+    if kind == "float" and node.float.is_integer() and abs(node.float) <= EXACT:
+        return int(node.float)
     raise Mismatch
 
 
@@ -130,6 +136,8 @@ def _union(members: Sequence[Any], rest: Sequence[Any], compile_: Callable[[Any]
         if kind is None or kind in kinds:
             return None
         kinds[kind] = compile_(member)
+    if "integer" in kinds:
+        kinds.setdefault("float", kinds["integer"])  # a large one
     if len(rest) < len(members):
         kinds[None] = read_nothing
     return _by_kind(kinds)
@@ -303,10 +311,11 @@ def write_text(value: str, node: pb.NodeProto) -> None:
 
 
 def write_integer(value: int, node: pb.NodeProto) -> None:
-    """An integer of at most 32 bits."""
-    if not -(2**31) <= value < 2**31:
-        raise Unwritable(f"integer {value} is beyond 32 bits, the limit of this wire; make the field a float or a str")
-    node.integer = value
+    """An integer of at most 53 bits."""
+    try:
+        write_exact_integer(value, node)
+    except ValueError as error:
+        raise Unwritable(str(error)) from None
 
 
 def write_float(value: float, node: pb.NodeProto) -> None:

@@ -726,12 +726,23 @@ class _ValueForm(_Form):
     def from_parsed(self, item: Any) -> Any:
         if isinstance(item, dict) and VALUE in item and item.keys() <= {VALUE, "id"}:
             item = item[VALUE]
-        if not self.is_rich:
+        if isinstance(item, dict) and "id" in item:
+            item = self._from_schemaless(item)
+        if not self.is_rich or isinstance(item, bytes):
             return item
         try:
             return self.readers(_JSON)[VALUE](item)
         except Mismatch:
             return item
+
+    def _from_schemaless(self, item: dict[str, Any]) -> Any:
+        """The text or the bytes of a document without a class, as clients make it of either."""
+        kind = stripped(self.annotation)
+        if kind is str and isinstance(item.get("text"), str):
+            return item["text"]
+        if kind is bytes and isinstance(item.get("blob"), str):
+            return text_to_bytes(item["blob"])
+        return item
 
     def fields(self, doc: Any) -> Mapping[str, Any]:
         if self._dumps is None:
