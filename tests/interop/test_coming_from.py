@@ -1,7 +1,10 @@
 """The programs before and after on the pages for users of other frameworks: both answer alike."""
 
+import contextlib
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -73,7 +76,9 @@ def test_the_program_before_answers_as_the_one_after(peer, tmp_path):
     port = free_port()
     command = [word.format(port=port) for word in words]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([python_of(peer), *command], cwd=tmp_path, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [python_of(peer), *command], cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             assert answer(process, port, path, body) == expected, (tmp_path / "log").read_text()
         finally:
@@ -83,6 +88,8 @@ def test_the_program_before_answers_as_the_one_after(peer, tmp_path):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its workers, which outlive it
     code = (
         "from jina import Deployment; import httpx, json; from upper import Upper\n"
         "with Deployment(uses=Upper, protocol='http', quiet=True) as service:\n"
