@@ -42,7 +42,7 @@ export function Chart({ title, series, points, to, window: span, told, least = 0
   return (
     <figure class="panel chart">
       <figcaption>
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         <span class="chart-at">{at !== null && shown ? clock(shown.time) : ""}</span>
       </figcaption>
       <ul class="legend">

@@ -140,28 +140,26 @@ function take(next: State): void {
 /** The numbers of a track in a state. */
 export function numbersOf(one: State, name: string): Record<string, number | null> | null {
   const [kind, rest] = split(name);
-  const all = Object.values(one.processes ?? {});
-  if (kind === "deployment") {
-    const found = one.deployments[rest];
-    const own = all.filter((process) => process.deployment === rest);
-    return found ? { ...plain(found.numbers), cpu: sum(own.map((p) => p.cpu)), rss: sum(own.map((p) => p.rss)) } : null;
-  }
   if (kind === "process") {
     const found = one.processes[rest];
-    if (!found) return null;
-    return { ...plain(found.numbers), in_flight: found.in_flight, cpu: found.cpu ?? null, rss: found.rss ?? null };
+    return found ? { ...plain(found.numbers), in_flight: found.in_flight, cpu: found.cpu ?? null, rss: found.rss ?? null } : null;
   }
-  return { ...plain(one.total), cpu: sum(all.map((p) => p.cpu)), rss: sum(all.map((p) => p.rss)) };
+  const numbers = kind === "deployment" ? one.deployments[rest]?.numbers : one.total;
+  if (!numbers) return null;
+  let [cpu, rss, known] = [0, 0, false];
+  for (const process in one.processes) {
+    const own = one.processes[process];
+    if (!own || (kind === "deployment" && own.deployment !== rest)) continue;
+    if (typeof own.cpu === "number" || typeof own.rss === "number") known = true;
+    cpu += own.cpu ?? 0;
+    rss += own.rss ?? 0;
+  }
+  return { ...plain(numbers), ...(known ? { cpu, rss } : {}) };
 }
 
 function plain(numbers: Numbers | undefined): Record<string, number | null> {
   const { failures: _, ...rest } = numbers ?? ({} as Numbers);
   return rest as unknown as Record<string, number | null>;
-}
-
-function sum(values: (number | null | undefined)[]): number | null {
-  const known = values.filter((value): value is number => typeof value === "number");
-  return known.length ? known.reduce((left, right) => left + right, 0) : null;
 }
 
 function split(name: string): [string, string] {

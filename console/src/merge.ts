@@ -3,7 +3,8 @@ export function merged<T>(before: T, patch: unknown): T {
   if (!isObject(patch)) return patch as T;
   const result: Record<string, unknown> = isObject(before) ? { ...before } : {};
   for (const [name, value] of Object.entries(patch))
-    if (value === null) delete result[name];
+    if (name === "__proto__") continue;
+    else if (value === null) delete result[name];
     else result[name] = merged(result[name], value);
   return result as T;
 }

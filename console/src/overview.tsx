@@ -24,11 +24,16 @@ export function Overview() {
 
 function Figures({ now }: { now: State }) {
   const { total } = now;
-  const processes = Object.values(now.processes);
-  const up = processes.filter((one) => one.state === "ready").length;
-  const restarts = processes.reduce((sum, one) => sum + one.restarts, 0);
-  const cpu = processes.reduce((sum, one) => sum + (one.cpu ?? 0), 0);
-  const rss = processes.reduce((sum, one) => sum + (one.rss ?? 0), 0);
+  let [many, up, restarts, cpu, rss] = [0, 0, 0, 0, 0];
+  for (const name in now.processes) {
+    const one = now.processes[name];
+    if (!one) continue;
+    many++;
+    if (one.state === "ready") up++;
+    restarts += one.restarts;
+    cpu += one.cpu ?? 0;
+    rss += one.rss ?? 0;
+  }
   const waiting = Object.values(now.service.steps ?? {}).reduce((sum, one) => sum + one.waiting, 0);
   return (
     <dl class="figures">
@@ -36,15 +41,19 @@ function Figures({ now }: { now: State }) {
       <Stat label="Errors" value={rate(total.errors ?? 0)} hint={`${count(total.failed)} since the start`} tone={total.errors ? "bad" : ""} />
       <Stat label="Latency" value={seconds(total.p50)} hint={`p99 ${seconds(total.p99)}`} />
       <Stat label="In flight" value={count(total.in_flight ?? 0)} hint={`${count(waiting)} waiting`} />
-      <Stat label="Processes" value={up === processes.length ? String(up) : `${up} of ${processes.length}`} hint={restarts ? plural(restarts, "restart") : "no restarts"} tone={up < processes.length ? "soon" : ""} />
+      <Stat label="Processes" value={up === many ? String(up) : `${up} of ${many}`} hint={restarts ? plural(restarts, "restart") : "no restarts"} tone={up < many ? "soon" : ""} />
       <Stat label="CPU, memory" value={cores(cpu)} hint={bytes(rss)} />
     </dl>
   );
 }
 
 function Problems({ now }: { now: State }) {
-  const down = Object.entries(now.processes).filter(([, one]) => one.state === "failed" || one.state === "hung");
-  const lines = [...down.map(([name, one]) => `${name} is ${one.state}${one.last_end ? `: ${one.last_end}` : ""}`), ...(now.problems ?? [])];
+  const lines: string[] = [];
+  for (const name in now.processes) {
+    const one = now.processes[name];
+    if (one && (one.state === "failed" || one.state === "hung")) lines.push(`${name} is ${one.state}${one.last_end ? `: ${one.last_end}` : ""}`);
+  }
+  lines.push(...(now.problems ?? []));
   if (!lines.length) return null;
   return (
     <ul class="problems" aria-label="problems">
@@ -72,13 +81,15 @@ function Graph({ now }: { now: State }) {
   return (
     <section class="panel graph" aria-label="graph of the service">
       <div ref={box} class="graph-scroll" tabIndex={0} role="group" aria-label="graph, scrolls where it is wide">
-        {width > 0 && <Drawing layout={layout} now={now} narrow={narrow} room={width} />}
+        {width > 0 && <Drawing layout={layout} now={now} narrow={narrow} room={width - 2 * BOX_PAD} />}
       </div>
     </section>
   );
 }
 
 const EDGE_PAD = 16;
+/** What the style has around the drawing at either side. */
+const BOX_PAD = 16;
 
 function Drawing({ layout, now, narrow, room }: { layout: Layout; now: State; narrow: boolean; room: number }) {
   const size = narrow ? TALL : WIDE;
@@ -101,8 +112,8 @@ function Drawing({ layout, now, narrow, room }: { layout: Layout; now: State; na
 
 function gatewayOf(now: State, name: string): string {
   if (now.graph.nodes[name]?.kind !== "gateway") return "";
-  const found = Object.values(now.processes).find((one) => one.gateway);
-  return found?.state ?? now.service.state;
+  for (const process in now.processes) if (now.processes[process]?.gateway) return now.processes[process]?.state ?? "";
+  return now.service.state;
 }
 
 function rateOf(now: State, name: string): number | null {
@@ -167,9 +178,8 @@ const NodeBox = memo(function NodeBox({ name, kind, deployment, gateway, x, y, w
       class={`node ${health(kind === "external" ? "" : now)} ${chosen ? "chosen" : ""}`}
       transform={`translate(${x} ${y})`}
       role="button"
-      tabIndex={0}
+      tabindex={0}
       aria-pressed={chosen}
-      aria-label={`${name}: ${now || kind}, ${told}`}
       onClick={select}
       onKeyDown={(event) => {
         if (event.key === "Enter" || event.key === " ") {
@@ -178,12 +188,12 @@ const NodeBox = memo(function NodeBox({ name, kind, deployment, gateway, x, y, w
         }
       }}
     >
-      <title>{`${name}: ${now || kind}`}</title>
+      <title>{`${name}: ${now || kind}, ${told}`}</title>
       <rect class="node-box" width={width} height={height} rx="10" />
       <circle class="node-dot" cx="18" cy="23" r="4.5" />
-      <text class="node-name" x="31" y="28">{shown}</text>
-      <text class="node-about" x="14" y="50">{kind === "gateway" ? "gateway" : kind === "external" ? "external" : deployment ? about(deployment) : ""}</text>
-      {own !== null && <text class="node-rate" x={width - 14} y="50">{rate(own)}</text>}
+      <text aria-hidden="true" class="node-name" x="31" y="28">{shown}</text>
+      <text aria-hidden="true" class="node-about" x="14" y="50">{kind === "gateway" ? "gateway" : kind === "external" ? "external" : deployment ? about(deployment) : ""}</text>
+      {own !== null && <text aria-hidden="true" class="node-rate" x={width - 14} y="50">{rate(own)}</text>}
       {deployment && !deployment.external && <Replicas deployment={deployment} width={width} y={height - 13} />}
     </g>
   );
@@ -220,15 +230,19 @@ function Replicas({ deployment, width, y }: { deployment: Deployment; width: num
 
 function Deployments({ now }: { now: State }) {
   const groups = new Map<string, [string, Process][]>();
-  for (const entry of Object.entries(now.processes)) {
-    const owner = entry[1].gateway ? "gateway" : entry[1].deployment || entry[0];
+  let many = 0;
+  for (const name in now.processes) {
+    const one = now.processes[name];
+    if (!one) continue;
+    many++;
+    const owner = one.gateway ? "gateway" : one.deployment || name;
     const list = groups.get(owner);
-    if (list) list.push(entry);
-    else groups.set(owner, [entry]);
+    if (list) list.push([name, one]);
+    else groups.set(owner, [[name, one]]);
   }
   const wanted = place.value.rest;
   const names = [...groups.keys()];
-  const few = Object.keys(now.processes).length <= 24;
+  const few = many <= 24;
   return (
     <section aria-label="Deployments" class="deployments">
       {names.map((name) => (
@@ -255,7 +269,7 @@ function DeploymentRow({ name, one, processes, open, steps }: RowProps) {
   const executor = processes.find(([, process]) => process.executor)?.[1].executor ?? "";
   return (
     <div class="panel deployment">
-      <h3>
+      <h2>
         <button type="button" class="deployment-head" aria-expanded={shown} onClick={() => setToggled(!shown)}>
           <Icon name="down" />
           <span class="deployment-name">{name}</span>
@@ -275,7 +289,7 @@ function DeploymentRow({ name, one, processes, open, steps }: RowProps) {
             </span>
           )}
         </button>
-      </h3>
+      </h2>
       {shown && <ProcessTable processes={processes} name={name} />}
     </div>
   );
@@ -336,7 +350,7 @@ const ProcessRow = memo(function ProcessRow({ name, one, clock }: { name: string
 function where(one: Process): string {
   const { kind = "process", host = "", image = "", pod = "" } = one.place ?? {};
   if (kind === "pod") return `pod ${pod || host}`;
-  if (kind === "container") return `container ${image || host}${one.pid ? `, process ${one.pid}` : ""}`;
+  if (kind === "container") return `container ${image || host}${one.pid ? ` · ${one.pid}` : ""}`;
   return one.pid ? `process ${one.pid}${host ? ` on ${host}` : ""}` : "–";
 }
 

@@ -160,15 +160,16 @@ function Endpoints({ now }: { now: State }) {
   const found = new Map<string, { rate: number; p99: number | null; count: number; failed: number; failures: Map<string, number> }>();
   for (const process of Object.values(now.processes)) {
     if (process.gateway) continue;
-    for (const [path, numbers] of Object.entries(process.endpoints ?? {})) {
-      if (!numbers.count) continue;
+    for (const path in process.endpoints) {
+      const numbers = process.endpoints[path];
+      if (!numbers?.count) continue;
       const name = `${process.deployment}${path}`;
       const own = found.get(name) ?? { rate: 0, p99: null, count: 0, failed: 0, failures: new Map<string, number>() };
       own.rate += numbers.rate ?? 0;
       own.count += numbers.count ?? 0;
       own.failed += numbers.failed ?? 0;
       if (typeof numbers.p99 === "number") own.p99 = Math.max(own.p99 ?? 0, numbers.p99);
-      for (const [kind, many] of Object.entries(numbers.failures ?? {})) own.failures.set(kind, (own.failures.get(kind) ?? 0) + many);
+      if (numbers.failed) for (const [kind, many] of Object.entries(numbers.failures ?? {})) own.failures.set(kind, (own.failures.get(kind) ?? 0) + many);
       found.set(name, own);
     }
   }

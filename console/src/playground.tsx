@@ -171,11 +171,11 @@ function EndpointList({ found, chosen }: { found: Api; chosen: Endpoint }) {
       <div class="endpoints-list">
         {[...groups].map(([name, all]) => (
           <section key={name}>
-            <h3>{name}</h3>
+            <h2>{name}</h2>
             {links(all)}
           </section>
         ))}
-        {any && <section><h3>any endpoint</h3>{links(any)}</section>}
+        {any && <section><h2>any endpoint</h2>{links(any)}</section>}
         {own.length > 0 && (
           <details open={chosen.own}>
             <summary>the server's own</summary>
@@ -200,7 +200,7 @@ function History() {
   };
   return (
     <section>
-      <h3>history</h3>
+      <h2>history</h2>
       <ul>
         {entries.slice(0, 12).map((entry, index) => (
           <li key={`${entry.at}-${index}`}>
