@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from jina.console.feed import delta_events, event
 from jina.console.page import page as console_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -122,17 +123,17 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         pause = threading.Event()
         try:
-            self._event("state", self.large.state())
+            self._write(event("state", self.large.state()))
             for number in range(2, 40):
                 began = time.monotonic()
                 content = self.large.delta(number)
                 pause.wait(max(0.0, 1.0 - (time.monotonic() - began)))
-                self._event("delta", content)
+                self._write(delta_events(content))
         except OSError:
             pass  # the page left
 
-    def _event(self, name: str, content: object) -> None:
-        self.wfile.write(f"event: {name}\ndata: {json.dumps(content)}\n\n".encode())
+    def _write(self, events: bytes) -> None:
+        self.wfile.write(events)
         self.wfile.flush()
 
     def log_message(self, *_: object) -> None:

@@ -65,7 +65,8 @@ def test_a_replica_that_dies_is_seen_to_die_and_to_come_back(look, service):
     pid = next(one for one in service._processes[0].workers if one.name == "encoder/rep-0").pid
     os.kill(pid, signal.SIGKILL)
     look.page.get_by_role("row", name=re.compile("last end: .*(killed|SIGKILL|signal 9)")).wait_for()
-    row.get_by_text("ready").wait_for()
+    # A new process loads all that the old one had loaded, on a machine that may be busy.
+    row.get_by_text("ready").wait_for(timeout=100_000)
     look.until(
         """([name, many]) => [...document.querySelectorAll("tr")].some(
             row => row.innerText.startsWith(name) && Number(row.cells[6].innerText) > many)""",
@@ -293,7 +294,7 @@ def test_axe_finds_nothing(open_console, service, view, width, scheme):
             look.endpoint("/person")
             look.button("add address").click()
             look.button("add to addresses").click()
-            look.send().answered("422" if width == 390 else re.compile("200 OK|422"))
+            look.send().answered("200 OK")
         elif view == "logs":
             post(service.port, "/say", '{"text": "something went wrong", "level": "error"}')
             look.sees("something went wrong")
