@@ -1,7 +1,7 @@
 /** The live state of the service: one stream, from which all views read. */
 import { batch, signal } from "@preact/signals";
 import { isObject, merged } from "./merge.ts";
-import type { Info, Numbers, Point, State } from "./model.ts";
+import type { Info, Numbers, Point, Process, State } from "./model.ts";
 import { Refused, ask, refused } from "./server.ts";
 import { eventsOf } from "./sse.ts";
 
@@ -96,14 +96,29 @@ async function listen(control: AbortController): Promise<void> {
   void fetchHistory(track.value);
   let latest: State | null = null;
   let began = performance.now();
+  // Of a large service a message comes in parts, the last of which has the time. They are gathered in one copy.
+  let gathered: State["processes"] | null = null;
   for await (const { event, data } of eventsOf(answer.body)) {
     if (control.signal.aborted) return;
-    if (event === "state") take((latest = JSON.parse(data) as State));
-    else if (event === "delta" && latest) {
-      const patch: unknown = JSON.parse(data);
-      latest = merged<State>(latest, patch);
-      // Of a large service a message comes in parts; the last of them has the time.
-      if (isObject(patch) && "time" in patch) take(latest);
+    if (event === "state") {
+      gathered = null;
+      take((latest = JSON.parse(data) as State));
+    } else if (event === "delta" && latest) {
+      const parted: boolean = gathered !== null;
+      const { processes, ...patch } = JSON.parse(data) as Partial<State>;
+      gathered ??= processes ? { ...latest.processes } : null;
+      for (const name in processes) {
+        const one: unknown = processes[name];
+        if (one === null) delete gathered?.[name];
+        else if (gathered) gathered[name] = merged(gathered[name] as Process, one);
+      }
+      if ("time" in patch) {
+        if (parted) await breath();
+        latest = merged<State>(latest, patch);
+        if (gathered) latest.processes = gathered;
+        gathered = null;
+        take(latest);
+      }
     } else if (event === "end") {
       const told: unknown = JSON.parse(data);
       trouble.value = isObject(told) ? String(told.reason ?? "") : "";
