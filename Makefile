@@ -88,7 +88,7 @@ test-again: $(READY)  ## what failed in the last run, one test after another
 
 test-slow: $(READY)  ## tests that take longer, besides those of test-observe, test-containers and test-cluster (PART=1/3: a third of them)
 	-$(MAKE) --no-print-directory agent-faults
-	-scripts/env.sh terminal
+	-scripts/env.sh terminal console
 	$(PYTEST) -q -m "slow and not long and not interop" $(if $(PART),--part $(PART)) --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers|cluster)/' | sort)
 
 test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents

@@ -2,12 +2,13 @@
 # The page of the console, built from console/ by the Node.js of this machine, or by the one of PyPI where there is none.
 #
 #   scripts/console.sh build   checks the types, runs the tests of the logic, and writes src/jina/console/page.html
+#   scripts/console.sh tools   installs what the other two and the tests in a browser need
 #   scripts/console.sh check   runs the tests, and fails where that file is not what the sources give; without Node.js on
 #                              this machine it says so and passes
 set -eu
 cd "$(dirname "$0")/.."
 
-what=${1:?build or check}
+what=${1:?build, tools or check}
 enough() { node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null; }
 
 if ! { command -v npm >/dev/null && enough; }; then
@@ -34,6 +35,7 @@ if [ "$(cat node_modules/.installed 2>/dev/null || true)" != "$wanted" ]; then
     npm ci --silent $omit --cache ../.cache/npm
     printf '%s' "$wanted" >node_modules/.installed
 fi
+[ "$what" = tools ] && exit 0
 node test.mjs
 if [ "$what" = check ]; then
     node build.mjs --check

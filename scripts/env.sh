@@ -2,7 +2,7 @@
 # Makes what foreign programs of the tests need: scripts/env.sh NAME...
 #
 #   cluster      containerd and what it needs (Debian), and Kubernetes, built once into a cache outside of the tree
-#   console      Playwright, and Debian's Chromium
+#   console      Playwright, Debian's Chromium, and axe beside the sources of the page
 #   docarray021  DocArray 0.21, which needs NumPy 1, pydantic 1 and protobuf 3
 #   export       what checks exported files: Kubernetes' schemas, kubectl, Helm, Compose, and schemas of operators (450 MB)
 #   grpc         clients of HTTP/2 and gRPC, built from Go modules
@@ -78,6 +78,7 @@ for name in "$@"; do
             ;;
         console)
             debian chromium:chromium || true
+            scripts/console.sh tools
             pypi console 'playwright==1.65.2'
             done_with
             ;;

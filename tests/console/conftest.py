@@ -39,7 +39,7 @@ KEYS = {
 
 
 def pytest_collection_modifyitems(items):
-    ready = (_ENVIRONMENT / "site-packages" / "playwright").is_dir() and shutil.which("chromium")
+    ready = (_ENVIRONMENT / "site-packages" / "playwright").is_dir() and AXE.exists() and shutil.which("chromium")
     for item in items:
         if "tests/console/test_page" in str(item.path) and not ready:
             item.add_marker(pytest.mark.skip(reason="no browser: scripts/env.sh console"))
