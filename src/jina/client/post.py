@@ -49,8 +49,13 @@ if TYPE_CHECKING:
     from jina.net.channel import Answer
 
 
-_has_fields = lru_cache(maxsize=1000)(is_record)
-"""`is_record` of a class."""
+_is_record_class = lru_cache(maxsize=1000)(is_record)
+
+
+def _has_fields(value: Any) -> bool:
+    """Whether a value is of a plain class with named fields."""
+    cls: object = type(value)
+    return _is_record_class(cls)
 
 
 def doc_type_of(return_type: Any) -> Any:
@@ -257,7 +262,7 @@ class Inputs:
     """
 
     def __init__(self, inputs: Any, request_size: int) -> None:
-        if callable(inputs) and not isinstance(inputs, BaseDoc | type) and not _has_fields(type(inputs)):
+        if callable(inputs) and not isinstance(inputs, BaseDoc | type) and not _has_fields(inputs):
             inputs = inputs()
         self._source = _iterable(inputs)
         self._size = request_size if request_size > 0 else None
@@ -346,7 +351,7 @@ async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
 def _iterable(inputs: Any) -> Any:
     if inputs is None:
         return ()
-    if isinstance(inputs, BaseDoc | Mapping | str | bytes) or _has_fields(type(inputs)):
+    if isinstance(inputs, BaseDoc | Mapping | str | bytes) or _has_fields(inputs):
         return [inputs]
     if isinstance(inputs, DocVec):
         return list(inputs)
@@ -376,7 +381,7 @@ def as_document(item: Any, index: int) -> Any:
 
     Mappings, text and bytes become schemaless documents: their fields, `text` and `blob`.
     """
-    if isinstance(item, BaseDoc) or _has_fields(type(item)):
+    if isinstance(item, BaseDoc) or _has_fields(item):
         return item
     try:
         if isinstance(item, Mapping):
