@@ -123,7 +123,7 @@ def _remote(error: BaseException) -> list[str]:
     notes: list[Any] = [*getattr(cause, "__notes__", ()), *getattr(error, "__notes__", ())]
     told = [line for note in notes for line in str(note).splitlines() if line.strip(" ^~")]
     found: list[str] = []
-    for line, following in zip(told, [*told[1:], ""], strict=True):
+    for line, following in zip(told, [*told[1:], ""], strict=False):
         if line.strip() == "Traceback (most recent call last):":
             continue
         frame = _FRAME.fullmatch(line)

@@ -63,7 +63,6 @@ SHOWN = {
     "jina executor --uses Ledger --py-modules ledger.py --port 12345 --stateful": HOSTS,
     "jina gateway --port 8080 --graph-description": "tests/gateway/test_discovered.py finds pods by such an address",
     "jina gateway --port 12346 --graph-description": "tests/cli/test_flow_services.py starts one with such options",
-    "python -m venv .venv": "the slow tests of tests/packaging/test_install.py make an environment for each scenario",
     "curl localhost:PORT/search": "the port is chosen at start; the page asks by a client before it",
 }
 """The beginning of each command in a block that tests/docs/blocks.py does not run (`sh`), and what stands for it."""

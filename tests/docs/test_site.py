@@ -87,7 +87,7 @@ def test_every_page_is_in_the_navigation():
 
 def test_the_home_page_shows_a_program_a_picture_and_a_figure(site):
     text = (site / "index.html").read_text(encoding="utf-8")
-    assert text.count('class="language-python') == 1
+    assert text.count('<div class="highlight"') == 2  # the program and what it prints
     assert [Path(name).name for name in re.findall(r"<img[^>]*src=\"([^\"]+)", text)][-2:] == [
         "flow.svg", "cpu-per-request.svg",
     ]  # fmt: skip
@@ -121,19 +121,23 @@ def browser(folder):
          f"--user-data-dir={folder}", "about:blank"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    rest = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         port = ""
         for line in process.stderr:
             if found := re.search(r"DevTools listening on ws://127\.0\.0\.1:(\d+)/", line):
                 port = found[1]
                 break
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        rest.start()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=WITHIN) as answer:
             pages = json.load(answer)
         yield next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
     finally:
         process.terminate()
         process.wait(WITHIN)
+        if rest.ident:
+            rest.join(WITHIN)
+        process.stderr.close()
 
 
 SEARCHED = """new Promise(done => {
@@ -168,7 +172,7 @@ def test_the_search_finds_without_a_network(site, tmp_path, page):
 
         call("Network.enable")
         call("Page.enable")
-        call("Page.navigate", until="Page.loadEventFired", url=f"{origin}/{page}?q=divergence")
+        call("Page.navigate", until="Page.loadEventFired", url=f"{origin}/{page}?q=replicas")
         found = call("Runtime.evaluate", expression=SEARCHED, awaitPromise=True)["result"]["result"]["value"]
     assert found.startswith(origin)
     assert len(asked) > 3

@@ -499,35 +499,27 @@ class BaseFlow(Lifecycle):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: https://ipython.readthedocs.io/en/stable/config/integrating.html."""
         del include, exclude
-        from jina.export import flowchart
-
         drawn, self._drawn_in = self._drawn_in, None
         if drawn is not None and drawn == notebook_cell():
             return {"text/plain": repr(self)}  # the value of the last line, whose `plot` has shown the picture
         try:
-            shown = self._picture()
-            return {**flowchart.mimebundle(shown), "text/html": self._html(flowchart.to_svg(shown))}
+            return self._bundle()
         except ConfigError as error:  # a graph that is not complete yet has no picture
             return {"text/plain": f"{self!r}\n{error}"}
 
-    def _repr_html_(self) -> str:
-        """The same for other notebooks, such as marimo's."""
+    def _bundle(self, *, vertical: bool = False) -> dict[str, str]:
         from jina.export import flowchart
 
-        try:
-            return self._html(flowchart.to_svg(self._picture()))
-        except ConfigError as error:
-            return self._html("", str(error))
+        bundle = flowchart.mimebundle(self._picture(), vertical=vertical)
+        return {**bundle, "text/html": self._html(bundle["image/svg+xml"])}
 
     def _display(self, *, vertical: bool) -> None:
         cell = notebook_cell()
         if cell is None:
             self.describe()
             return
-        from jina.export import flowchart
-
         self._drawn_in = cell
-        cell[0].display_pub.publish(flowchart.mimebundle(self._picture(), vertical=vertical))
+        cell[0].display_pub.publish(self._bundle(vertical=vertical))
 
     def _picture(self) -> GraphPicture:
         plan = self.plan
