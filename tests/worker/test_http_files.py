@@ -116,10 +116,13 @@ async def ask(app, method, path, body=b"", kind=None, *, query="", piece=65536, 
         "type": "http", "method": method, "path": path, "root_path": "", "query_string": query.encode(),
         "http_version": "1.1", "headers": given,
     }  # fmt: skip
-    rest, sent = io.BytesIO(body), []
+    rest, sent, complete = io.BytesIO(body), [], []
 
     async def receive():
+        if complete and rest.tell() >= len(body):
+            await asyncio.Event().wait()  # the client stays: there is nothing to tell until the answer
         data = rest.read(piece)
+        complete.append(data)
         return {"type": "http.request", "body": data, "more_body": rest.tell() < len(body)}
 
     async def send(message):

@@ -367,8 +367,9 @@ async def _send_file(exchange: Exchange, gate: Gate, model: Model, request: Requ
     request.handed_over = names
     try:
         reply = await guarded(exchange, gate.call(request), request.deadline)
-        names += getattr(reply.payload, "uploads", ())
-        kind, file = _open_sound(_only(reply.payload, model), model, wanted)
+        doc = _only(reply.payload, model)
+        names += getattr(reply.payload, "uploads", ())  # known once the documents are written
+        kind, file = _open_sound(doc, model, wanted)
         with file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)

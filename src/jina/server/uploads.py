@@ -418,8 +418,8 @@ async def send_file(
     exchange: Exchange, reply: Reply, info: EndpointInfo, headers: Iterable[Header], given: list[str]
 ) -> bool:
     """Answer with the file in a reply; returns whether there was exactly one. `given` gets the names of uploads."""
-    given += getattr(reply.payload, "uploads", ())
     message = message_of(reply.payload)
+    given += getattr(reply.payload, "uploads", ())  # known once the documents are written
     if len(message.docs) != 1:
         return False
     found = file_in(message.docs[0].data, file_field(info.output_schema) or "")
