@@ -174,11 +174,13 @@ def chat_sse() -> list[Arm]:
 def embeddings() -> list[Arm]:
     """(e) vectors of ten texts in OpenAI's form, beside the same endpoint in ours."""
     texts = [f"text {i}" for i in range(10)]
-    server = bench_server("ours-openai", "ours_openai.py")
-    theirs = orjson.dumps({"model": "embed", "input": texts, "encoding_format": "base64"})
+    asked = {"model": "embed", "input": texts}
+    floats = http_request("/v1/embeddings", orjson.dumps({**asked, "encoding_format": "float"}))
+    coded = http_request("/v1/embeddings", orjson.dumps({**asked, "encoding_format": "base64"}))
     plain = orjson.dumps({"data": [{"text": text} for text in texts]})
     return [
-        Arm(server, "http", http_request("/v1/embeddings", theirs), b'"embedding":"', times=10),
+        Arm(bench_server("ours-openai", "ours_openai.py"), "http", floats, b'"embedding":[', times=10),
+        Arm(bench_server("ours-base64", "ours_openai.py"), "http", coded, b'"embedding":"', times=10),
         Arm(bench_server("ours-json", "ours_openai.py"), "http", http_request("/embed", plain), b'"embedding":['),
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, get_origin
 
+import numpy as np
 from docarray.array.any_array import AnyDocArray
 from docarray.typing import AnyTensor
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
@@ -30,8 +31,8 @@ class _Generator(GenerateJsonSchema):
         return super().generate_inner(schema) if tensor is None else _tensor_schema(tensor)
 
     def is_instance_schema(self, schema: core_schema.IsInstanceSchema) -> JsonSchemaValue:
-        del schema
-        return {}
+        """Of numpy's arrays as of tensors, but with items of any depth; of other classes nothing is known."""
+        return {**_tensor_schema(None), "items": {}} if schema["cls"] is np.ndarray else {}
 
     def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
         del schema
@@ -65,7 +66,7 @@ def _tensor_class(schema: Any) -> Any:
 
 def _tensor_schema(cls: Any) -> dict[str, Any]:
     """The form that DocArray gives tensors of any rank; Jina 3 gateways know them by it."""
-    shape = cls.__docarray_target_shape__
+    shape = getattr(cls, "__docarray_target_shape__", None)
     shape_text = (
         "not specified" if shape is None else "[" + ", ".join("..." if d is ... else str(d) for d in shape) + "]"
     )

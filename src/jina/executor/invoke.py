@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from jina.documents.images import opened
 from jina.documents.records import type_name
 from jina.errors import ValidationFailed
 from jina.executor import chat
+from jina.executor.offers import InvalidArguments
 
 if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
@@ -239,12 +241,25 @@ async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]
 
 
 def inputs_of(plain: PlainCall, docs: Any) -> list[Mapping[str, Any]]:
-    """The keywords for the input of each call of a method of plain types."""
+    """The keywords for the input of each call of a method of plain types; raises `InvalidArguments`."""
     if plain.takes_many:
-        return [{plain.keyword: docs}]
-    if plain.keyword:
-        return [{plain.keyword: doc} for doc in docs]
-    return [vars(doc) for doc in docs]
+        inputs: list[Mapping[str, Any]] = [{plain.keyword: docs}]
+    elif plain.keyword:
+        inputs = [{plain.keyword: doc} for doc in docs]
+    else:
+        inputs = [vars(doc) for doc in docs]
+    return [_with_images(plain, one) for one in inputs] if plain.images else inputs
+
+
+def _with_images(plain: PlainCall, given: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(given)
+    for name in plain.images & given.keys():
+        try:
+            values[name] = opened(values[name])
+        except ValueError as error:
+            told = {"type": "image", "loc": ["body", name], "msg": str(error), "input": None}
+            raise InvalidArguments(f"{name}: {error}", errors=[told]) from None
+    return values
 
 
 def _answers(endpoint: Endpoint, plain: PlainCall, docs: Any, given: list[Any]) -> tuple[list[Any], None]:
@@ -288,7 +303,8 @@ def _keywords(endpoint: Endpoint, doc: Any) -> Mapping[str, Any]:
     plain = endpoint.plain
     if plain is None:
         return {"doc": doc} if endpoint.takes("doc") else {}
-    return {plain.keyword: doc} if plain.keyword else vars(doc)
+    given = {plain.keyword: doc} if plain.keyword else vars(doc)
+    return _with_images(plain, given) if plain.images else given
 
 
 def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jina.documents.images import on_wire, packed
 from jina.documents.records import checker, is_record, item_of_list, readable, stripped, type_name, unmapped
 from jina.errors import ExecutorDefinitionError
 from jina.executor.chat import chat_class, chat_parameter, takes_chat
@@ -59,6 +60,8 @@ class PlainCall:
     """Makes sure that an answer, or each of a list, is of the output's type; raises `TypeError`."""
     arguments: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    images: frozenset[str] = frozenset()
+    """Those of its keywords that get images of Pillow, which come as files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +190,28 @@ def _is_plain_answer(given: Any) -> bool:
 def _plain_answers(reader: _Reader, takes: _Taken, given: Any) -> Types:
     """DocArray's documents in, something else out."""
     keyword = "doc" if takes.is_single else "docs"
-    gives, output_type = reader.answer(given, takes_many=not takes.is_single)
+    gives, output_type = reader.answer(on_wire(given), takes_many=not takes.is_single)
     model, optional = reader.parameters(reader.annotation("parameters"))
     return Types(
         takes.input_type,
         output_type,
         model,
         optional,
-        PlainCall(keyword, not takes.is_single, gives, output_type is type(None), checker(output_type)),
+        PlainCall(keyword, not takes.is_single, gives, output_type is type(None), _checker_of(given, output_type)),
     )
+
+
+def _checker_of(given: Any, output_type: Any) -> Callable[[Any], Any]:
+    """What makes answers those of the output's type; images of Pillow become files."""
+    check = checker(output_type)
+    return check if on_wire(given) is given else lambda value: check(packed(value))
 
 
 def _plain_types(reader: _Reader, inputs: Mapping[str, inspect.Parameter]) -> Types:
     """A method that takes plain types."""
-    annotations = {name: reader.annotation(name) for name in inputs}
+    given_types = {name: reader.annotation(name) for name in inputs}
+    annotations = {name: on_wire(annotation) for name, annotation in given_types.items()}
+    images = frozenset(name for name, annotation in annotations.items() if annotation is not given_types[name])
     reader.check_kinds()
     keyword, takes_many, input_type = _plain_input(reader, annotations)
     others = [name for name in inputs if name != keyword] if keyword else []
@@ -216,9 +227,9 @@ def _plain_types(reader: _Reader, inputs: Mapping[str, inspect.Parameter]) -> Ty
         model, optional = reader.model("Parameters", {name: inputs[name] for name in others}, annotations), False
     returned = reader.annotation("return")
     given = _yielded(returned) if reader.is_generator else returned
-    gives, output_type = reader.answer(given, takes_many=takes_many)
-    check = checker(output_type)
-    call = PlainCall(keyword, takes_many, gives, output_type is type(None), check, arguments, tuple(others))
+    gives, output_type = reader.answer(on_wire(given), takes_many=takes_many)
+    check = _checker_of(given, output_type)
+    call = PlainCall(keyword, takes_many, gives, output_type is type(None), check, arguments, tuple(others), images)
     return Types(input_type, output_type, model, optional, call)
 
 
@@ -628,7 +639,7 @@ def _is_documents_in_a_list(kind: Any) -> bool:
 
 _INSTEAD = {
     "Callable": "send what it computes, or the name of a function that the Executor has",
-    "Image": "take `bytes` and open them with PIL, or jina.File",
+    "Image": "take it as an argument of its own, or declare jina.File and open it with PIL",
     "DataFrame": "take `list[Row]` with a class of the columns, and make the DataFrame in the method",
     "Series": "take `list[float]`, or a numpy array",
     "Tensor": "take a numpy array (`np.ndarray`) or `docarray.typing.TorchTensor`",

@@ -17,7 +17,15 @@ from jina.codec import pb
 from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import FilePayload
 from jina.documents import uploads
-from jina.errors import BadRequest, RangeNotSatisfiable, TooLarge, UnsupportedMediaType, ValidationFailed, nearest
+from jina.errors import (
+    BadRequest,
+    RangeNotSatisfiable,
+    TooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+    install_command,
+    nearest,
+)
 from jina.net.service import EndpointInfo
 from jina.server.http import DOCUMENTS, JSON, PROBLEM, Exchange, Header
 from jina.server.multipart import Multipart, PartHead, options_of
@@ -364,7 +372,10 @@ def _pixels(content: _Content) -> Any:
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise UnsupportedMediaType(f"{content.head.name}: images become arrays where Pillow is installed") from None
+        raise UnsupportedMediaType(
+            f"{content.head.name}: an image becomes an array by Pillow, which is not installed here",
+            help=install_command("images"),
+        ) from None
     with Image.open(io.BytesIO(content.data)) as image:
         return np.asarray(image)
 
@@ -422,7 +433,8 @@ async def send_file(
     given += getattr(reply.payload, "uploads", ())  # known once the documents are written
     if len(message.docs) != 1:
         return False
-    found = file_in(message.docs[0].data, file_field(info.output_schema) or "")
+    field = file_field(info.output_schema) or ""
+    found = file_in(message.docs[0].data, field) or _drawn(exchange, message.docs[0].data, field)
     if found is None:
         return False
     name, media_type, content = found
@@ -469,6 +481,31 @@ def file_in(data: Any, name: str) -> tuple[str, str, IO[bytes]] | None:
     else:
         content = io.BytesIO(file["data"].blob if "data" in file else b"")
     return file["name"].text, file["media_type"].text or _UNKNOWN, content
+
+
+def _drawn(exchange: Exchange, data: Any, name: str) -> tuple[str, str, IO[bytes]] | None:
+    """The array in a field as an image, where the client asks for one and the array may be one; else None."""
+    if name not in data or data[name].WhichOneof("content") != "ndarray":
+        return None
+    kinds = {"image/png": "PNG", "image/*": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+    asked = exchange.headers.get("accept", "").replace(",", " ").replace(";", " ").split()
+    kind = next((kinds[one] for one in asked if one in kinds), None)
+    if kind is None:
+        return None
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        return None
+    import numpy as np
+
+    from jina.codec.tensors import read_tensor
+
+    pixels = np.asarray(read_tensor(data[name].ndarray))
+    if pixels.dtype != "uint8" or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in {3, 4})):
+        return None
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind)
+    return "", f"image/{kind.lower()}", content
 
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

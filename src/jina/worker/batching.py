@@ -21,6 +21,7 @@ from jina.errors import InputRequired, InternalError, JinaError
 from jina.executor import invoke
 from jina.executor.endpoints import Batching, Endpoint
 from jina.executor.invoke import scope_parameters
+from jina.executor.offers import InvalidArguments
 from jina.observe import logs, traces
 from jina.observe.counters import BatchMetrics
 from jina.replication.agent_client import Buffer
@@ -283,7 +284,7 @@ class BatchJob(Job):
                                   path, outcome, len(pieces))  # fmt: skip
                 return False
             failed = owner.failed(outcome, path)
-            asks = isinstance(failed, InputRequired)
+            asks = isinstance(failed, InputRequired | InvalidArguments)
             errors = [failed if asks else executor_error(outcome, owner.class_name) for _ in pieces]
             self._post([(part, error) for (part, _), error in zip(pieces, errors, strict=True)])
             return True
