@@ -25,7 +25,7 @@ from jina.errors import (
     UsageError,
 )
 from jina.observe.logs import get_logger
-from jina.server.http import JSON, Exchange, Terms, dumps
+from jina.server.http import JSON, Exchange, Header, Terms, dumps
 from jina.server.http_calls import guarded
 from jina.version import __version__
 
@@ -108,7 +108,7 @@ class ConsoleServer:
     async def page(self, exchange: Exchange) -> None:
         """Answer with the page."""
         found = page()
-        exchange.terms = _terms(exchange)
+        exchange.terms = _terms(exchange, ())
         if exchange.headers.get("if-none-match") == found.etag:
             await exchange.respond((), None, status=304, headers=found.headers[1:])
         else:
@@ -116,7 +116,7 @@ class ConsoleServer:
 
     async def answer(self, exchange: Exchange, path: str) -> None:
         """Answer a request below the page; raises a `JinaError`."""
-        exchange.terms = _terms(exchange)
+        exchange.terms = _terms(exchange, _HEADERS)
         handler = {
             ("GET", "info"): self._info,
             ("GET", "feed"): self._feed,
@@ -327,9 +327,7 @@ async def _json(exchange: Exchange, value: Mapping[str, Any]) -> None:
     await exchange.respond_json(dumps(value))
 
 
-def _terms(exchange: Exchange) -> Terms:
-    """Without the headers by which pages of other origins may read an answer."""
-    kept: Iterable[tuple[bytes, bytes]] = [
-        header for header in exchange.terms.headers if not header[0].startswith(b"access-control-")
-    ]
-    return Terms(_MOST_BODY, [*kept, *_HEADERS])
+def _terms(exchange: Exchange, headers: Iterable[Header]) -> Terms:
+    """With headers of the console, and without those by which pages of other origins may read an answer."""
+    kept = [header for header in exchange.terms.headers if not header[0].startswith(b"access-control-")]
+    return Terms(_MOST_BODY, [*kept, *headers])
