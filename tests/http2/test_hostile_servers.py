@@ -6,6 +6,7 @@ import gzip
 import itertools
 import os
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from docarray import DocList
 from jina import Client
 from jina.errors import JinaError, Unavailable
 from jina.net import http2_h2, http2_library, http2_ngh2
+from tests.certificates import certificate
 from tests.fuzz.mutations import rng
 from tests.http2 import frames
 from tests.http2.frames import Speaker, frame, framed, request, reset, settings, worse_frame
@@ -41,13 +43,25 @@ def engine(request, monkeypatch):
 
 
 @contextlib.contextmanager
-def server(talk):
-    """The port of a server that says to each client what `talk` gives, after its first call came."""
-    stop = threading.Event()
+def server(talk, made=None):
+    """The port of a server that says to each client what `talk` gives, after its first call came.
 
-    def serve(sock):
-        with sock, contextlib.suppress(OSError):
-            sock.settimeout(TALKS)
+    With the certificate `made` it does so over TLS.
+    """
+    stop = threading.Event()
+    context = None
+    if made is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.file, made.key)
+        context.set_alpn_protocols(["h2"])
+
+    def serve(plain):
+        with contextlib.suppress(OSError):
+            plain.settimeout(TALKS)
+            speak(plain if context is None else context.wrap_socket(plain, server_side=True))
+
+    def speak(sock):
+        with sock:
             sock.recv(65_536)
             sock.sendall(settings() + frame(frames.SETTINGS, flags=frames.ACK))
             reads = True
@@ -194,12 +208,19 @@ ENDED = {
 
 QUICK = {is_no_http2, pings_unread, flood_of_settings, continuations, a_bomb, window_overflow, a_wrong_status}
 
+OVER_TLS = [
+    says_nothing, is_no_http2, pings_unread, flood_of_settings, half_a_message, messages_without_end, a_bomb, goes_away,
+]  # fmt: skip
+"""Those in which memory or time may go to TLS, and those that end without a word of TLS."""
 
-def asked(port, *, on_loop):
+
+def asked(port, *, on_loop, authority=None):
     """What a call comes to, and how long it took."""
     began = time.monotonic()
     options = {"return_type": DocList[Note], "timeout": LIMIT, "max_attempts": 1}
     made = {"port": port, "grpc_channel_options": {"grpc.max_receive_message_length": LARGEST}}
+    if authority is not None:
+        made |= {"host": "localhost", "tls": True, "ssl_ca_certs": authority}
 
     async def on_a_loop():
         async with Client(**made, asyncio=True) as client:
@@ -227,11 +248,23 @@ def held():
     ids=lambda one: one.__name__,
 )
 def test_attacks(engine, attack, on_loop):
+    endure(attack, Unavailable if attack in ENDED else JinaError, on_loop=on_loop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_loop", [False, True], ids=["blocking", "on a loop"])
+@pytest.mark.parametrize("attack", OVER_TLS, ids=lambda one: one.__name__)
+def test_attacks_over_tls(engine, attack, on_loop, tmp_path):
+    """Blocking code reads a record at a time, so that a flood may last until the deadline of the call."""
+    endure(attack, JinaError, on_loop=on_loop, made=certificate(tmp_path))
+
+
+def endure(attack, ends, *, on_loop, made=None):
     Path("/proc/self/clear_refs").write_text("5")
     before = held()
-    with server(attack) as port:
-        answer, seconds = asked(port, on_loop=on_loop)
-    assert isinstance(answer, Unavailable if attack in ENDED else JinaError), answer
+    with server(attack, made) as port:
+        answer, seconds = asked(port, on_loop=on_loop, authority=made and made.authority)
+    assert isinstance(answer, ends), answer
     assert seconds < LATE
     assert held() - before <= MORE
 

@@ -437,7 +437,12 @@ class LoopConnection(asyncio.Protocol):
     def _end_if_done(self) -> None:
         if not self.over.done():
             self.over.set_result(None)
-        if not self.session.calls and self._transport is not None:
+        if not self.session.calls:
+            self._close()
+
+    def _close(self) -> None:
+        """Once: a second time, a transport of TLS loses its connection, which then stays open."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def pause_writing(self) -> None:
@@ -461,7 +466,7 @@ class LoopConnection(asyncio.Protocol):
         engine, transport = self.session.engine, self._transport
         while not self._stopped and transport is not None:
             data = engine.output(_CHUNK)
-            if not data:
+            if not data or transport.is_closing():
                 break
             transport.write(data)
         for stream, waiter in self._writers.items():
@@ -514,7 +519,7 @@ class LoopConnection(asyncio.Protocol):
             self.session.lost("the client was closed")
             self.session.engine.goaway()
             self.flush()
-            self._transport.close()
+            self._close()
             await asyncio.wait([self.lost], timeout=_GOODBYE)
             self._transport.abort()
 

@@ -536,6 +536,7 @@ class GrpcConnection(Pausing):
         except Http2Error as error:
             _log.debug("a connection of %s is closed: %s", self.address, error)
             self._transport.write(error.farewell)
+            self._lingering = True
             self._transport.close()
             return
         finally:
@@ -544,6 +545,7 @@ class GrpcConnection(Pausing):
             self._later("message", self.settings.arrival, self._look_at_arriving)
         self.flush()
         if self.engine.over and not self._lingering:
+            self._lingering = True
             self._transport.close()
 
     def pause_writing(self) -> None:
