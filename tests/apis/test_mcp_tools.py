@@ -7,7 +7,7 @@ import json
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from jina import Executor, requests
 from jina.apis.mcp_messages import McpError
@@ -59,6 +59,21 @@ class Tools(Executor):
     @requests(on="/any")
     def anything(self, docs, **kwargs):
         return docs
+
+
+class Keyed(BaseModel):
+    id: str | None = Field(default=None, title="Key")
+
+
+class KeyTools(Executor):
+    @requests(on="/keyed")
+    def keyed(self, doc: Keyed) -> Keyed:
+        return doc
+
+
+def test_an_id_of_ones_own_is_an_argument():
+    tools = tools_of(describe_endpoints(EndpointTable(KeyTools())))
+    assert tools["keyed"].definition["inputSchema"]["properties"].keys() == {"id"}
 
 
 @pytest.fixture(scope="module")
