@@ -405,7 +405,10 @@ def test_a_full_disk_is_told(call):
 def test_no_client_can_name_a_file_of_the_server(call, temporary):
     secret = temporary / "lock"  # a name that the fixture does not take for an upload
     secret.write_text("x")
-    for name in (str(secret), "../secret", "0" * 16 + "-" + "0" * 32):
+    os.makedirs(uploads.folder_of_user(), mode=0o700, exist_ok=True)
+    below = os.path.relpath(secret, uploads.folder_of_user())
+    assert os.path.isfile(os.path.join(uploads.folder_of_user(), below))
+    for name in (str(secret), below, "..-" + below.removeprefix("../"), "0" * 16 + "-" + "0" * 32):
         body = json.dumps({"file": {"upload": name}}).encode()
         status, _, data = call("POST", "/about", body, "application/json")
         assert (status, "no such upload" in json.loads(data)["title"]) == (422, True)
