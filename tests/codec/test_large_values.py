@@ -54,5 +54,5 @@ def test_errors_name_the_document_and_the_field():
         codec_for(Tensors).to_bytes([Tensors(plain=floats(LARGE)), Tensors(plain=bad)])
     with pytest.raises(BadClientInput, match=r"Embedded\[0\]\.id"):
         doc = Embedded(embedding=floats(LARGE))
-        doc.__dict__["id"] = 2**40
+        doc.__dict__["id"] = 2**60
         codec_for(Embedded).to_bytes([doc])

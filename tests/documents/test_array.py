@@ -287,7 +287,8 @@ def test_apply(backend):
     assert docs.texts == ["A", "B", "C"]
 
 
-def test_apply_with_a_pool_and_progress(capsys):
+def test_apply_with_a_pool_and_progress(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "shared", False)
     docs = DocumentArray(Document(text=text) for text in "abc")
     with ThreadPoolExecutor(1) as pool:
         assert list(docs.map(lambda doc: doc.text, pool=pool, show_progress=True)) == ["a", "b", "c"]
