@@ -28,6 +28,7 @@ def counting(tmp_path_factory):
         yield served
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["/sleep", "/compute"])
 def test_probes_are_answered_at_once(counting, endpoint):
     found = []

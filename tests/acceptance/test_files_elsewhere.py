@@ -37,12 +37,14 @@ def gateway(tmp_path_factory):
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 60 << 20])
 def test_files_travel_inside_the_message(gateway, size):
     assert gateway.post("/size", files={"file": ("a.bin", b"x" * size)}).json() == size
     assert len(gateway.post("/made", json={"size": size}, headers={"accept": "*/*"}).content) == size
 
 
+@pytest.mark.slow
 def test_larger_ones_are_refused_with_what_to_do(gateway):
     refused = gateway.post("/size", files={"file": ("a.bin", b"x" * (MOST + 1))})
     assert refused.status_code == 413, refused.text

@@ -70,6 +70,7 @@ def nothing_left(result, folder):
         socket.create_server(("127.0.0.1", port)).close()
 
 
+@pytest.mark.slow
 def test_sigterm_under_load(tmp_path):
     """Each request that was taken on is answered, all Executors are closed, the program exits with 0."""
     with program(tmp_path) as (child, facts, loads):

@@ -43,6 +43,7 @@ class Refusing(Executor):
         raise ValueError("no")
 
 
+@pytest.mark.slow
 def test_callbacks_see_what_a_failed_request_has_visited():
     flow = Flow(**LOCAL).add(name="first", uses=First).add(name="bad", uses=Refusing)
     with flow as running:
@@ -166,6 +167,7 @@ def test_a_silent_step(impatient, protocol):
         assert client.post("/wait", Token(text="t"), return_type=Token).text == "tfm"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["first", "middle", "last"])
 def test_a_client_that_does_not_wait(line, port_of, protocol, step):
     """Its work is cancelled in whatever step it is."""

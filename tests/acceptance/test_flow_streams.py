@@ -153,6 +153,7 @@ def flooded():
         yield running, processes_of(running)
 
 
+@pytest.mark.slow
 def test_a_reader_that_pauses(flooded, protocol):
     """The generator does not run ahead of its reader by more than the connections buffer."""
     flow, _ = flooded

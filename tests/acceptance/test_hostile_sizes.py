@@ -179,6 +179,7 @@ def test_the_limits_are_options():
             client.post("/count", Document(), parameters={"a": {"b": [1]}})
 
 
+@pytest.mark.slow
 def test_a_length_without_end_is_refused():
     """A varint of a megabyte would take quadratic time (https://protobuf.dev/programming-guides/encoding#varints)."""
     from jina.codec.raw_fields import split_request

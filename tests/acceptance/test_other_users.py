@@ -71,6 +71,7 @@ def service(shared):
         assert child.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_service_can_be_read_or_replaced(shared, service):
     files = [path for path in shared.rglob("*") if path.is_file() and not path.is_symlink()]
     names = {path.name for path in files}
@@ -186,6 +187,7 @@ def test_environments_in_a_folder_of_another_user_are_not_run(shared, monkeypatc
     assert "XDG_CACHE_HOME" in caught.value.help
 
 
+@pytest.mark.slow
 def test_keys_on_a_command_line_are_taken_from_it():
     """Until the program has read them they are seen; who does not want that uses JINA_API_KEYS or api_keys_file."""
     words = ["--api-keys", "secret-of-bob-0123456789", "secret-of-all-0123456789", "--env", "TOKEN:secret-too"]
@@ -202,6 +204,7 @@ def test_keys_on_a_command_line_are_taken_from_it():
     assert all(word in result[0][0] for word in ("--api-keys", "--env", "****", "--name=seen", "--uses"))
 
 
+@pytest.mark.slow
 def test_a_port_of_another_user_is_named_as_such():
     """Which process of theirs has it is not to be seen, and not guessed."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -105,6 +105,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @needs_curl
 @pytest.mark.parametrize("size", SIZES)
 def test_a_large_upload_needs_little_memory_in_each_process(folder, size):
@@ -131,6 +132,7 @@ def test_a_large_upload_needs_little_memory_in_each_process(folder, size):
         nothing_waits(folder)
 
 
+@pytest.mark.slow
 @needs_curl
 def test_what_a_killed_server_left_goes_at_the_next_start(folder):
     deployment = Deployment(uses=Sums, protocol="http", host="127.0.0.1", quiet=True, restart_limit=0)

@@ -36,6 +36,7 @@ async def get(server, path, **headers):
         return answer.status, answer.headers, await answer.json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [

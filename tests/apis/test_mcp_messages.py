@@ -155,12 +155,14 @@ def test_a_revision_of_the_past_is_refused_by_its_header():
     assert (error.code, error.ident) == (INVALID_REQUEST, 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
 def test_any_body_is_read_or_refused(body):
     assert 400 <= status_of(body, {}) < 500
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.fixed_dictionaries(

@@ -147,6 +147,7 @@ def test_any_tensor_is_read_or_refused(datatype, shape, data):
     assert tensor.shape == shape
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(

@@ -247,6 +247,7 @@ def test_garbage_is_survived(tmp_path):
     assert time.monotonic() - began < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -263,6 +264,7 @@ def test_deep_and_long_python_is_survived(text):
     checking.check(checking.Project(Path(), [Source("a.py", text)]), COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -92,6 +92,7 @@ REAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("case", "files"), REAL)
 def test_an_error_does_not_start_and_all_else_does(case: Case, files: dict[str, str], tmp_path: Path):

@@ -196,6 +196,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.skipif(sys.platform == "win32", reason="stops by SIGTERM")
 def test_no_request_fails_while_they_are_still_sent_to_one_that_stops(folder):

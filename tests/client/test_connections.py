@@ -148,6 +148,7 @@ def test_proxies_of_the_environment_are_ignored_unless_asked_for(server, protoco
         client.post("/upper", Note(text="a"), timeout=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_memory_stays_flat_while_documents_pass(server, name):
     """The peak does not grow with the number of documents."""

@@ -168,6 +168,7 @@ def same(one, other):
     return type(one) is type(other) and one == other
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(batch=st.lists(st.dictionaries(st.text(min_size=1, max_size=6), json_values, max_size=4), max_size=8))
 def test_parameters_keep_their_types(batch):
@@ -322,6 +323,7 @@ def test_deadline_in_the_past_is_not_sent(connect):
     run(main())
 
 
+@pytest.mark.slow
 def test_deadline_of_a_stream(connect):
     async def main():
         service = EchoService()
@@ -572,6 +574,7 @@ def test_hop_that_was_never_used_can_be_closed(connect):
 # Everything at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_mixed_traffic_is_answered_rightly(connect, seed):
     rng = random.Random(seed)

@@ -29,6 +29,7 @@ def test_depth(value, limit, ascii_only):
     assert deeper_than(limit, text) == nested_deeper_than(limit, value) == (depth(value) > limit)
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=6), st.integers(0, 7))
 def test_documents(documents, limit):
     assert more_documents_than(limit, json.dumps(documents).encode()) == (len(documents) > limit)

@@ -138,6 +138,7 @@ def test_any_json_comes_back(values):
     assert sorted(map(str, map(type, got.values()))) == sorted(map(str, map(type, values.values())))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES, max_size=4))
 def test_every_form_counts_the_same_values(values):

@@ -165,6 +165,7 @@ def test_the_version_of_a_file_is_an_error_of_its_own():
             {"Flow": Flow, "Deployment": Deployment, "Executor": Executor}[text.split()[1]].load_config(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "json", "plain", "docker", "profile", "quiet"])
 def test_named_log_configurations(name):
     with Deployment(uses=Kinds, host="127.0.0.1", log_config=name, quiet=name == "quiet") as deployment:
@@ -180,6 +181,7 @@ def test_new_pydantic_and_docarray_are_allowed_and_here():
         assert Version(version(name)) >= Version(least)
 
 
+@pytest.mark.slow
 def test_starting_costs_less_than_two_seconds():
     """Of computing, of all processes together: what the clock says depends on what else the machine does."""
 

@@ -38,6 +38,7 @@ class Told(Executor):
         return {name: repr(value) for name, value in vars(self.runtime_args).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_is_that_of_the_deployment_unless_metas_have_one(name):
     with Deployment(uses=Told, quiet=True, host="127.0.0.1", **NAMES[name]) as deployment:

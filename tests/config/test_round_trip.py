@@ -1,6 +1,7 @@
 import contextlib
 import string
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ STEPS = st.fixed_dictionaries(
 METHODS = st.sampled_from(["add", "add", "add", "needs", "needs_all", "inspect", "gather_inspect"])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(FLOWS, st.none() | GATEWAYS, st.lists(st.tuples(METHODS, STEPS, PLACES), max_size=5))
 def test_a_flow_is_read_as_it_was_written(options, gateway, steps):

@@ -356,6 +356,7 @@ def test_an_unknown_option_names_where_it_belongs(model, option, owner):
     assert text.endswith(f"unknown option '{option}'" + (f": it is an option {owner}" if owner else ""))
 
 
+@pytest.mark.slow
 def test_every_error_about_what_is_not_supported_says_what_to_do_instead():
     root = Path(jina.__file__).parent
     without = [

@@ -86,6 +86,7 @@ def flow():
         yield service
 
 
+@pytest.mark.slow
 def test_the_console_of_a_flow(flow):
     address = f"http://127.0.0.1:{flow.port}"
     [modules] = flow.post("/modules", inputs=Document())
@@ -158,6 +159,7 @@ def test_it_can_be_left_out_and_its_path_be_an_endpoint():
         assert refused(f"http://127.0.0.1:{worker.port}", "") == 404
 
 
+@pytest.mark.slow
 def test_a_process_without_a_supervisor_shows_itself():
     """As in a container, where an Executor is the only process."""
     command = [sys.executable, "-m", "jina", "executor", "--uses", "First", "--py-modules", FILE, "--protocol", "http"]

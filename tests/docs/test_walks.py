@@ -54,6 +54,7 @@ def named(text: str) -> set[str]:
     return {file for step in steps(text) for file in re.findall(r"`(\w+/\w+\.py)`", step)}
 
 
+@pytest.mark.slow
 def test_the_page_names_the_files_that_an_http_request_runs(report):
     assert named(section(HTTP)) == set(report["files"]["HTTP request to a Deployment"])
 

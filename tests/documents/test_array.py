@@ -398,6 +398,7 @@ def test_data_frames_without_pandas_say_what_to_install(monkeypatch):
         sample().to_dataframe()
 
 
+@pytest.mark.slow
 def test_data_frames():
     pytest.importorskip("pandas")
     docs = sample()

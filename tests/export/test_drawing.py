@@ -63,6 +63,7 @@ def check_lines(scene: Scene) -> None:
                 assert not inside
 
 
+@pytest.mark.slow
 @given(pictures(), st.booleans())
 @DRAWN
 def test_texts_stay_in_their_boxes_and_all_in_the_picture(picture, vertical):
@@ -82,6 +83,7 @@ def test_texts_stay_in_their_boxes_and_all_in_the_picture(picture, vertical):
             assert scene.top <= y <= scene.top + scene.height
 
 
+@pytest.mark.slow
 @given(pictures(), st.booleans())
 @DRAWN
 def test_every_svg_is_well_formed_and_stands_alone(picture, vertical):

@@ -692,6 +692,7 @@ def test_what_only_an_exported_gateway_has_is_refused_when_it_is_started():
 # --- words --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {},

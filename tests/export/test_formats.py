@@ -86,6 +86,7 @@ def test_text_says_what_the_reply_is(ends, words):
     assert flowchart.to_text(picture).endswith(f"\nreply: {words}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [SEARCH, CHAIN, dense(20, 40)], ids=["search", "chain", "dense"])
 @pytest.mark.parametrize("vertical", [False, True])
 def test_a_png_shows_the_boxes_where_they_are(picture, vertical):

@@ -66,6 +66,7 @@ def test_kubernetes_takes_them(tools, tmp_path):
     assert count > 300
 
 
+@pytest.mark.slow
 def test_each_of_many_flows_is_exported_byte_for_byte(tmp_path):
     assert len(MANY) == 30
     for number, one in enumerate(MANY):

@@ -132,6 +132,7 @@ def test_a_worker_that_dies_when_it_was_met():
     asyncio.run(play([], during))
 
 
+@pytest.mark.slow
 @given(st.lists(EVENTS, max_size=6), st.lists(EVENTS, max_size=12))
 @settings(max_examples=60)
 def test_in_every_order(before, during):

@@ -296,6 +296,7 @@ def test_frames(engine, on_loop, count):
             assert seconds < LATE
 
 
+@pytest.mark.slow
 def test_the_next_call_is_answered(engine):
     """What one server did is no matter to another."""
     with server(is_no_http2) as bad, serving(engine, "notes") as good:

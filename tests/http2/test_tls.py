@@ -234,6 +234,7 @@ def test_a_certificate_that_is_renewed(tmp_path, engine, monkeypatch):
     run(main())
 
 
+@pytest.mark.slow
 def test_a_server_of_http_1_is_told(files, engine, ask):
     """It agrees on no protocol, and answers in another."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

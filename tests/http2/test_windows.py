@@ -21,6 +21,7 @@ def server(request, tmp_path_factory):
         yield started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_all_messages_of_a_stream_come(server, sizes):
     kinds = {name.rpartition(".")[2]: kind for name, kind in messages().items()}

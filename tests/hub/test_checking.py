@@ -58,6 +58,7 @@ def test_endpoints_and_types(tmp_path):
     assert upper["parameters"]["schema"]["properties"]["times"]["default"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "path", "line", "words"),
     [
@@ -96,6 +97,7 @@ def test_all_mistakes_of_endpoints_are_found(tmp_path):
     assert {one.path for one in found.mistakes} == {"executor.py"}
 
 
+@pytest.mark.slow
 def test_a_package_that_hangs_is_ended(tmp_path):
     begin = time.monotonic()
     found = checked(tmp_path, {"executor.py": "import time\ntime.sleep(600)\n"}, seconds=3)

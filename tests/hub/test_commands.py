@@ -64,6 +64,7 @@ def test_what_push_prints_names_the_package_in_whatever_registry(jina, folder, t
     assert jina("hub", "push", folder).startswith("jinahub://upper:latest\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["", "jinahub://upper:v1", "upper"])
 def test_what_status_prints_names_the_package_in_whatever_registry(jina, folder, tmp_path, monkeypatch, asked):
     """Of another registry than that of JINA_HUB_REGISTRY: the name that is printed, and each digest behind it."""

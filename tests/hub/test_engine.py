@@ -189,6 +189,7 @@ def test_an_ignore_file_does_not_keep_the_wheels_of_jina_from_the_engine(path, t
     assert (path / "words").read_text().splitlines()[2] == "gew-lbe-mit-l-cken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("builder", ["engine", "uv"])
 def test_a_build_that_is_interrupted_leaves_nothing(how, builder, path, tmp_path):

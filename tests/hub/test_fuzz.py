@@ -516,6 +516,7 @@ def nothing_leaked() -> None:
             assert not [name for name in os.listdir(folder) if MARK in name], folder
 
 
+@pytest.mark.slow
 def test_some(root):
     world = run(int(os.environ.get("JINA_FUZZ_SOME", "300")), root)
     nothing_leaked()

@@ -238,6 +238,7 @@ class TestFolders:
         with pytest.raises(Damaged, match="indexes"):
             copy_manifest(store, LayoutStore(tmp_path / "to"), "a", "a", "deep")
 
+    @pytest.mark.slow
     def test_processes_that_push_at_once(self, store):
         """Each tag is there afterwards, and names what its process pushed."""
         started = [PROCESSES.Process(target=_push_some, args=(str(store.root), name)) for name in "bc"]

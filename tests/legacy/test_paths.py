@@ -132,6 +132,7 @@ def test_what_public_executors_import():
     JinaLogger("x").success("done %d", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "used",
     [

@@ -89,6 +89,7 @@ def test_a_compressed_message_is_one_stream_and_whole():
             Messages(1000, b"gzip").feed(b"\1" + len(wrong).to_bytes(4, "big") + wrong)
 
 
+@pytest.mark.slow
 def test_a_message_that_would_grow_beyond_the_limit_takes_no_memory():
     """A gigabyte of zeros fits into a megabyte."""
     import tracemalloc

@@ -206,6 +206,7 @@ def test_where_all_wait_for_too_much_those_that_take_least_are_closed(listener):
     run(main())
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_slowly_stays():
     """A few KiB at a time, with pauses: longer than the time for one without progress, and more than 1 KiB a second."""
 
@@ -240,6 +241,7 @@ class Client(Waiting):
         self.closed = True
 
 
+@pytest.mark.slow
 def test_the_slowest_is_the_first_to_be_closed():
     async def main():
         given_back = []

@@ -113,6 +113,7 @@ def test_a_flow_that_blocks_follows_its_file_through_mistakes(folder, caplog):
         flow.post("/", Document())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["deployment", "flow"])
 def test_new_code_answers_within_two_seconds(folder, kind):
     """On a machine that is busy, sooner than a start takes there: what all processes import is there already."""

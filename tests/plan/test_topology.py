@@ -157,6 +157,7 @@ def test_external_joins_have_to_merge():
 NAMES = list(string.ascii_lowercase[:8])
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.permutations(NAMES),
