@@ -232,7 +232,7 @@ def test_status():
         lines = str(status).splitlines()
         assert lines[0].startswith("shop: ready (process ")
         assert lines[1].strip() == f"grpc://127.0.0.1:{served.port}"
-        assert lines[2].split() == ["process", "pid", "state", "for", "in", "flight", "queued", "restarts"]
+        assert lines[2].split() == ["process", "pid", "state", "for", "in", "flight", "queued", "restarts", "ports"]
         os.kill(status.processes[0].pid, signal.SIGSTOP)  # it cannot answer, and is waited for a moment only
         began = time.monotonic()
         assert served.status().processes[1].state == "ready"

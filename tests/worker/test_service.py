@@ -427,11 +427,11 @@ def test_documents_that_have_no_place_on_the_wire_are_the_handlers_fault(worker)
     class Counter(Executor):
         @requests(on="/count")
         async def count(self, docs: DocList[Odd], **kwargs) -> DocList[Odd]:
-            return DocList[Odd]([Odd(count=2**40)])
+            return DocList[Odd]([Odd(count=2**60)])
 
         @requests(on="/count_sync")
         def count_sync(self, docs: DocList[Odd], **kwargs) -> DocList[Odd]:
-            return DocList[Odd]([Odd(count=2**40)])
+            return DocList[Odd]([Odd(count=2**60)])
 
     async def answer(service, path):
         return (await service.call(worker.request(path))).payload.to_bytes()

@@ -172,7 +172,7 @@ def _by_message(value: Any, parts: list[Part]) -> int:
 Writer = Callable[[Any, list[Part]], int]
 _DOUBLE = struct.Struct("<d").pack
 _WRITERS: dict[Any, Writer] = {
-    protobuf.write_nothing: _nothing, protobuf.write_text: _text, protobuf.write_named_text: _named_text,
+    protobuf.write_nothing: _nothing, protobuf.write_string: _text, protobuf.write_named_text: _named_text,
     protobuf.write_integer: _integer, protobuf.write_float: _float, protobuf.write_boolean: _boolean,
     protobuf.write_blob: _blob, protobuf.write_array_node: _array,
 }  # fmt: skip

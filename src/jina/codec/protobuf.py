@@ -302,7 +302,7 @@ def write_nothing(value: None, node: pb.NodeProto) -> None:
     """None is a node without content."""
 
 
-def write_text(value: str, node: pb.NodeProto) -> None:
+def write_string(value: str, node: pb.NodeProto) -> None:
     """A text."""
     try:
         node.text = value
@@ -380,7 +380,7 @@ def _tensor(value: Any, node: pb.NodeProto) -> None:
 
 def write_named_text(value: Any, node: pb.NodeProto) -> None:
     """A text of a class that DocArray has registered."""
-    write_text(value, node)
+    write_string(value, node)
     node.type = value._proto_type_name  # noqa: SLF001 - DocArray keeps the wire name there
 
 
@@ -437,7 +437,7 @@ def _as_json(value: Any, node: pb.NodeProto) -> None:
 
 
 _WRITERS: dict[type, Writer] = {
-    type(None): write_nothing, str: write_text, int: write_integer, float: write_float, bool: write_boolean,
+    type(None): write_nothing, str: write_string, int: write_integer, float: write_float, bool: write_boolean,
     bytes: write_blob, bytearray: write_blob, memoryview: write_blob, list: _list, tuple: _tuple, set: _set,
     frozenset: _set, dict: _dict, np.ndarray: write_array_node,
 }  # fmt: skip
@@ -452,7 +452,7 @@ _FAMILIES: tuple[tuple[type, Writer], ...] = (
 )
 _SUBCLASSES: tuple[tuple[type, Writer], ...] = (
     (BaseNode, _by_docarray),
-    (str, write_text), (bool, write_boolean), (int, write_integer), (float, write_float), (bytes, write_blob),
+    (str, write_string), (bool, write_boolean), (int, write_integer), (float, write_float), (bytes, write_blob),
     (list, _list), (frozenset, _set), (set, _set), (tuple, _tuple), (dict, _dict), (Mapping, _dict),
     (BaseModel, _model),
 )  # fmt: skip
