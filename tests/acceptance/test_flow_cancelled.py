@@ -122,6 +122,7 @@ def cancel_call(ports):
         call.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [close_events, close_post, close_socket, cancel_call])
 def test_connections_that_break(pair, leave):
     """Without our client: each of fifty clients closes its connection in the middle."""

@@ -168,6 +168,7 @@ def test_nested_json(served, depth, form):
     assert time.monotonic() - began < 20, "seconds"
 
 
+@pytest.mark.slow
 def test_the_limits_are_options():
     options = {"protocol": "http", "host": "127.0.0.1", "quiet": True, "max_documents": 3, "max_depth": 2}
     with Deployment(uses=Count, **options) as running, Client(port=running.port, protocol="http") as client:

@@ -58,6 +58,7 @@ def test_the_image_as_the_body(address, curl):
     assert (told, size_of(answer)) == ("200 image/png", ((2, 3), "PNG"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["-F", "image=@a.txt"], ["--data-binary", "@a.txt", "-H", "Content-Type: application/pdf"]]
 )

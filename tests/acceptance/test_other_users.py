@@ -174,6 +174,7 @@ def test_a_service_tells_another_user_nothing_of_itself():
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 
 
+@pytest.mark.slow
 def test_environments_in_a_folder_of_another_user_are_not_run(shared, monkeypatch):
     cache = Path(tempfile.mkdtemp(dir=shared))
     (cache / "requirements.txt").write_text("none-such\n")

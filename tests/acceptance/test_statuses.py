@@ -185,6 +185,7 @@ def test_client(client, endpoint, inputs, kind, text, count):
         client.post(endpoint, [inputs] * count, request_size=1)
 
 
+@pytest.mark.slow
 def test_client_deadline(client, state):
     before = state()["cancelled"]
     with pytest.raises(DeadlineExceeded):

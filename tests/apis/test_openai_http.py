@@ -343,6 +343,7 @@ def test_speech_as_events(server, model):
     assert (done["type"], done["usage"]["total_tokens"]) == ("speech.audio.done", 0)
 
 
+@pytest.mark.slow
 def test_wrong_speech(server):
     assert "gives audio/wav" in say(server, "say", "x", response_format="mp3").json()["error"]["message"]
     for wrong in ({"response_format": "xyz"}, {"stream_format": "xyz"}, {"input": None}, {"model": "chat"}):

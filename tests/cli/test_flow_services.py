@@ -95,6 +95,7 @@ def test_a_gateway_serves_executors_that_run_already(project):
             assert gateway.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -278,6 +278,7 @@ def test_a_call_that_was_not_begun_is_sent_again(way, goes):
     assert state.seen == [method, method]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goes", [False, True])
 def test_it_is_sent_again_nine_times_with_longer_and_longer_pauses(way, goes):
     """All calls of a connection end so until the client has read that the server goes, which it may do late."""

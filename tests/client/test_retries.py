@@ -48,6 +48,7 @@ def test_a_failure_that_passes(server, client, count):
     assert sorted(doc.number for doc in docs) == list(range(count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3], ids=["one request", "stream"])
 def test_attempts_are_counted(server, client, count):
     server.service.failures_left = 10**6

@@ -126,13 +126,15 @@ def test_all_services_of_a_user(flow):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as console:
         try:
             address, _, key = console.stdout.readline().strip().partition("/console#key=")
-            found = [
+            ours = [
                 one for one in fetched(address, "/info", key)["services"] if one["id"].startswith(f"{os.getpid()}/")
             ]
-            assert [one["name"] for one in found] == ["flow"]
-            with ask(address, f"/feed?service={found[0]['id']}", key) as stream:
-                state = first(states(stream), lambda state: len(state["processes"]) == 4)
-            assert state["processes"]["gateway"]["endpoints"]
+            assert [one["name"] for one in ours] == ["flow"]
+            with ask(address, f"/feed?service={ours[0]['id']}", key) as stream:
+                found = states(stream)
+                first(found, lambda state: len(state["processes"]) == 4)
+                flow.post("/work", inputs=Document())
+                first(found, lambda state: "/work" in state["processes"]["gateway"]["endpoints"])
         finally:
             console.send_signal(signal.SIGINT)
         assert console.wait(TIME) == 0

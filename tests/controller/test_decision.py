@@ -219,6 +219,7 @@ def test_simulated_clusters_come_to_what_is_wanted(block):
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_a_roll_changes_the_leader_once(seed):
     """And no more than one voter is away at a time."""

@@ -59,6 +59,7 @@ def test_the_page_names_the_files_that_an_http_request_runs(report):
     assert named(section(HTTP)) == set(report["files"]["HTTP request to a Deployment"])
 
 
+@pytest.mark.slow
 def test_the_page_names_the_files_that_a_grpc_request_runs(report):
     in_gateway, _, in_worker = section(GRPC).partition(IN_WORKERS)
     gateway = set(report["files"]["gRPC request to a Flow, in its gateway"])

@@ -315,6 +315,7 @@ class TestServed:
         with Flow.load_config(str(tmp_path / "flow/flow.yml")) as flow:
             assert flow.post("/", Document(text="hello"))[0].text == "HELLO"
 
+    @pytest.mark.slow
     def test_a_flow_of_a_lock_offline(self, folder, tmp_path):
         """Without its registry, the gateway of the Flow is one of the hub as well."""
         pushed(folder)

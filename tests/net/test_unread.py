@@ -131,6 +131,7 @@ async def ended(sock):
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_connection_whose_answers_are_not_taken_is_closed(name):
     listener, greeting, pieces = ATTACKS[name]

@@ -100,6 +100,7 @@ def test_a_deployment_takes_a_gateway_of_its_own(replicas):
         assert deployment.post("/up", cases.Text(text="a")).text == ["A"]
 
 
+@pytest.mark.slow
 def test_a_deployments_gateway_from_yaml(tmp_path):
     (tmp_path / "gateway.yml").write_text("jtype: gateway_cases.Any\nwith: {arg: from the file}\n")
     (tmp_path / "deployment.yml").write_text(
@@ -146,6 +147,7 @@ def test_a_step_leaves_its_gateway_to_the_flow():
     flow.close()
 
 
+@pytest.mark.slow
 def test_a_deployment_gets_the_routes_of_the_rest_extension():
     program = textwrap.dedent(
         """
@@ -174,6 +176,7 @@ def test_a_deployment_gets_the_routes_of_the_rest_extension():
     assert done.stdout.strip() == "hi", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_deployment_exposes_endpoints_as_a_flow_does(replicas):
     deployment = Deployment(
@@ -390,6 +393,7 @@ def run_script(text):
 # --- start and end --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gateway", "message"),
     [
@@ -429,6 +433,7 @@ def test_a_server_that_fails_later_ends_the_flow():
         flow.block()
 
 
+@pytest.mark.slow
 def test_requests_in_work_are_answered_before_the_end(tmp_path):
     flow = Flow(quiet=True, host="127.0.0.1").config_gateway(
         uses="gateway_cases.Served", uses_with={"folder": str(tmp_path)}, protocol="http"
@@ -462,6 +467,7 @@ def test_classes_of_one_protocol_decide_it(name, protocol):
     assert flow.plan.gateway.custom.qualname == name
 
 
+@pytest.mark.slow
 def test_a_built_in_class_by_name_serves():
     with Flow(quiet=True, uses=None).config_gateway(uses="HTTPGateway").add(uses=cases.Upper) as flow:
         assert cases.texts(flow.post("/up", cases.listed("a"), return_type=DocList[cases.Text])) == ["A"]
@@ -582,6 +588,7 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
+@pytest.mark.slow
 def test_gateways_of_a_program_beside_the_built_in_ones():
     front, aside, moved = free_ports(3)
     flow = Flow(quiet=True, host="127.0.0.1", port=front, protocol="http", env=[f"FRONT_PORT={front}"])
@@ -593,6 +600,7 @@ def test_gateways_of_a_program_beside_the_built_in_ones():
             assert (status, headers["access-control-allow-origin"]) == (200, "*")
 
 
+@pytest.mark.slow
 def test_composite_server_as_a_second_base():
     flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.Plain)
     with flow.add(name="upper", uses=cases.Upper) as running:
@@ -601,6 +609,7 @@ def test_composite_server_as_a_second_base():
                 assert client.post("/up", cases.Text(text="a"), return_type=cases.Text).text == "A"
 
 
+@pytest.mark.slow
 def test_options_of_the_http_face_are_attributes_and_may_be_assigned():
     flow = Flow(quiet=True, host="127.0.0.1", protocol="http", title="T", no_debug_endpoints=True)
     flow = flow.config_gateway(
@@ -615,6 +624,7 @@ def test_options_of_the_http_face_are_attributes_and_may_be_assigned():
         assert fetch(running, "/told", Origin="http://elsewhere")[1]["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.slow
 def test_a_gateway_of_jinas_own_protobuf_services():
     import grpc
     from jina.proto import jina_pb2, jina_pb2_grpc

@@ -116,6 +116,7 @@ def test_readiness_and_profile(chain, capsys):
     assert all(name in capsys.readouterr().out for name in steps[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "websocket"])
 def test_the_profile_names_the_executors_on_the_other_protocols_too(protocol):
     with Flow(protocol=protocol, **LOCAL).add(name="a").add(name="b", replicas=2) as flow:
@@ -514,6 +515,7 @@ def test_conditions_are_checked_when_the_flow_is_built(when, message):
         flow.build()
 
 
+@pytest.mark.slow
 def test_a_condition_in_a_file_is_named_by_its_place(tmp_path):
     source = tmp_path / "flow.yml"
     source.write_text("jtype: Flow\nexecutors:\n  - name: a\n  - name: b\n    when: {text: {$gtt: 1}}\n")

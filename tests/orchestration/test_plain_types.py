@@ -206,6 +206,7 @@ def test_clients_see_the_errors(service):
         assert found == [Out(n=0), Out(n=0)]
 
 
+@pytest.mark.slow
 def test_the_documentation_shows_bare_bodies(service):
     with urllib.request.urlopen(f"http://127.0.0.1:{service.by_protocol['http']}/openapi.json", timeout=20) as answer:
         paths = json.load(answer)["paths"]

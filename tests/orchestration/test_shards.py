@@ -244,6 +244,7 @@ class BrokenAfter(Best):
         raise OSError("no glue")
 
 
+@pytest.mark.slow
 def test_one_that_does_not_start_is_named():
     with pytest.raises(RuntimeFailToStart, match=r"s/uses_after-0.*no glue"):
         Deployment(uses=Shelf, name="s", uses_after=BrokenAfter, **LOCAL).start()

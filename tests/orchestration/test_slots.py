@@ -35,6 +35,7 @@ def service(request):
         yield service
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_streams_of_several_clients_share_steps(service, protocol):
     async def main():
@@ -95,6 +96,7 @@ async def _results(client):
     return (await anext(client.post("/left", Text(), return_responses=True))).parameters["__results__"]
 
 
+@pytest.mark.slow
 def test_replicas_have_slots_of_their_own():
     with served("flow", replicas=2) as flow:
 
@@ -111,6 +113,7 @@ def test_replicas_have_slots_of_their_own():
         assert len(set.union(*pids)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["deployment", "flow"])
 def test_streams_finish_when_the_service_is_told_to_stop(kind):
     service, got, begun = served(kind), [], threading.Event()

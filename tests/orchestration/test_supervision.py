@@ -241,6 +241,7 @@ def test_status():
         until(lambda: served.is_ready and served.status().processes[0].restarts == 1)
 
 
+@pytest.mark.slow
 def test_the_status_has_the_addresses_of_metrics_and_probes():
     """They answer there, as everything else that a status names."""
 

@@ -146,6 +146,7 @@ def test_all_that_executors_print_stays(tmp_path, end):
     assert [text for text in WANTED if text not in terminal.text] == [], terminal.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["serves", "fails", "dies"])
 def test_what_executors_print_goes_into_a_file_as_it_is(tmp_path, end):
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -57,6 +57,7 @@ def test_few_distributions_are_needed():
     assert len(here) <= 14
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_no_module_of_the_core_imports_an_extra():
     code = textwrap.dedent(EVERY_MODULE).format(optional=OPTIONAL)

@@ -87,6 +87,7 @@ MEMBERS = {"0-a": "Voter", "1-b": "Voter", "2-c": "Voter"}
 FULL = "write /w/log: no space left on device"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disks", "reason"),
     [({"0": FULL}, FULL), ({"1": FULL, "2": FULL}, f"replica 1: {FULL}; replica 2: {FULL}"), (None, "the log is lost")],

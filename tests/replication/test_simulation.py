@@ -59,6 +59,7 @@ def test_the_same_plan_does_the_same():
     assert simulate(replace(plan, seed=4)) != trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda one: one.__name__)
 def test_it_finds_what_is_wrong_and_nothing_without(mistake):
     for seed in range(ATTEMPTS):

@@ -98,6 +98,7 @@ def test_follows_ten_times_the_load_and_back_within_ten_seconds(seed):
     assert queue.scaler.wanted <= 2, queue.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.7, 0.9, 1.4, 2.6, 3.7])
 def test_noise_changes_next_to_nothing_for_ten_minutes(load):
     """`load` replicas would be busy all the time: the number settles, and stays."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,7 @@ def sources(drawn, name, seen=None):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(graphs(), st.randoms(use_true_random=False))
 def test_each_executor_once_and_the_same_answer_in_any_order(drawn, random):
@@ -157,6 +159,7 @@ def test_each_executor_once_and_the_same_answer_in_any_order(drawn, random):
         assert set(doc["seen"]) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(graphs(when=True), st.randoms(use_true_random=False))
 def test_failures_and_cancels(drawn, random):
@@ -228,6 +231,7 @@ def worlds(draw):
     return nodes, changes, draw(st.permutations(ends))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.booleans())
 def test_what_one_step_changed_survives(drawn, had_values):

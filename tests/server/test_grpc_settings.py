@@ -182,6 +182,7 @@ def test_keepalive():
     with_peer(use, {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 300})
 
 
+@pytest.mark.slow
 def test_a_client_that_answers_stays():
     async def use(peer):
         peer.say(PREFACE)
@@ -311,6 +312,7 @@ def test_half_a_message_does_not_wait_for_ever():
     with_peer(use, timeout_read=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 def test_large_messages_at_once(count):
     text = "x" * 16_000_000

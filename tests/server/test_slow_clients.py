@@ -62,6 +62,7 @@ def conversation(*arguments, listener="http", timeout_read=LIMIT, **options):
     return run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listener", ["http", "websocket"])
 @pytest.mark.parametrize(
     ("chunks", "pause"),

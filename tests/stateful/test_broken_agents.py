@@ -97,6 +97,7 @@ def test_a_crash_before_it_says_its_version(tmp_path, program, body, message):
     assert f"{program} --version" in error.help
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -65,6 +65,7 @@ def _deep(folder, length=300):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_stateful_deployment_in_deep_folders(tmp_path):
     work, home, temporary = (_deep(tmp_path / name) for name in ("work", "home", "tmp"))

@@ -149,6 +149,7 @@ def test_an_answer_tells_of_the_other_groups_that_the_client_knows(ledger):
         assert (found["other"], found["notes"] > 1) == (7, True)
 
 
+@pytest.mark.slow
 def test_streams_are_as_fresh_as_other_reads(ledger):
     with Client(port=ledger.deployment.port[0]) as client:
         for number in range(8):

@@ -46,6 +46,7 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
         assert fact["stdin"] == "/dev/null"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forks", [True, False])
 def test_lists_of_processes_show_names(start, monkeypatch, forks):
     if not forks:
@@ -121,6 +122,7 @@ def test_how_a_worker_ended_is_known(start):
     assert other.exit_status == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_without_the_fork_server_all_start_by_themselves(start):
     deployment = start("Facts", ready=False, behind={})
     fork_server = fork_server_of(deployment)
@@ -180,6 +182,7 @@ def test_orphans_go_where_they_went(start, before):
         library.prctl(36, 0, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_program_that_may_adopt_none_starts_all_by_themselves(start, monkeypatch):
     @contextlib.contextmanager
     def refused():

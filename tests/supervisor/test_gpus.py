@@ -91,6 +91,7 @@ def test_replicas_take_turns(monkeypatch):
         assert set(deployment.post("/", documents, request_size=1).texts) == {"0", "1", "2"}
 
 
+@pytest.mark.slow
 def test_workers_see_their_own(monkeypatch):
     from jina import Document, DocumentArray
 

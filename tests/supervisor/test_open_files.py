@@ -19,6 +19,7 @@ class Kept(Executor):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["executor --uses Kept --py-modules kept.py", "flow --uses flow.yml", "gateway"])
 @pytest.mark.parametrize("files", [16, 24])
 def test_too_few_files_are_refused(words, files, tmp_path):

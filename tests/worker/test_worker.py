@@ -156,6 +156,7 @@ def asking(port, path):
         thread.join(20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "number"), [("/slow", signal.SIGTERM), ("/slow-sync", signal.SIGINT)])
 def test_a_signal_lets_requests_finish_then_closes_and_exits_with_0(path, number):
     with child("work(Echo)") as it:
@@ -279,6 +280,7 @@ def test_init_runs_on_the_main_thread_in_the_running_loop_and_its_exception_come
         assert it.exit_code() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["os.kill(os.getpid(), 15)", "threading.Thread(target=stop.abandon).start()"])
 def test_a_stop_interrupts_the_constructor(how):
     code = f"""
@@ -296,6 +298,7 @@ def test_a_stop_interrupts_the_constructor(how):
         assert it.exit_code() == 0
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_raised_and_the_executor_closed():
     with socket.create_server(("127.0.0.1", 0)) as taken, child(f"work(Echo, port={taken.getsockname()[1]})") as it:
         it.wait_for("closed")
@@ -335,6 +338,7 @@ def test_probes_answer_at_once_while_a_sync_handler_computes():
         assert it.exit_code() == 0
 
 
+@pytest.mark.slow
 def test_a_quiet_life_leaves_stderr_empty():
     with child("work(Echo)") as it:
         assert ask(it.ready(), "/slow")[0] == 200
@@ -343,6 +347,7 @@ def test_a_quiet_life_leaves_stderr_empty():
         assert it.stderr() == ""
 
 
+@pytest.mark.slow
 def test_both_loops_are_asyncios_where_uvloop_is_switched_off(monkeypatch):
     from jina.runtime.process import new_loop
 
