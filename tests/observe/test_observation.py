@@ -16,6 +16,7 @@ from jina.observe.observation import (
     MOST_REQUESTS,
     UNASKED,
     WINDOW,
+    Ended,
     Observation,
     RecentLines,
     SlowRequests,
@@ -60,6 +61,15 @@ def test_nothing_is_kept_once_nobody_asks():
     clock.now += UNASKED + 1
     assert not slow.ended("/x", 1.0, {})
     assert slow.slowest() == []
+
+
+def test_a_request_that_began_before_anybody_looked_is_not_kept():
+    slow = SlowRequests()
+    counts = Metrics("gateway").endpoint("/x")
+    counts.on_end = Ended("/x", counts, slow)
+    counts.on_end(9.0, "", None)
+    counts.on_end(1.0, "", {"id": "watched"})
+    assert [one["id"] for one in slow.slowest()] == ["watched"]
 
 
 @pytest.fixture
@@ -173,5 +183,5 @@ def test_an_answer():
     assert len(told["endpoints"]["/x"]["seconds"]) == len(told["bounds"]) + 2
     assert [(slow["id"], slow["endpoint"], slow["queue"]) for slow in told["slow"]] == [("r", "/x", 0.1)]
     assert told["logs"] == []
-    counts.endpoint("/new").on_end(9.0, "", None)  # one that is called for the first time between two questions
+    counts.endpoint("/new").on_end(9.0, "", {"id": "s"})  # one that is called for the first time between two questions
     assert observation.answer({})["slow"][0]["endpoint"] == "/new"

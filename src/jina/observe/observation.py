@@ -88,8 +88,11 @@ class Ended:
         self._requests = requests
 
     def __call__(self, seconds: float, failure: str, parts: Mapping[str, Any] | None) -> None:
-        """A request has ended; `parts` is what is known of its way, see `Observed.parts`."""
-        if not self._requests.ended(self._endpoint, seconds, {"error": failure, **(parts or {})}):
+        """A request has ended; `parts` is what is known of its way, see `Observed.parts`.
+
+        Without them it began before anybody looked. It is not kept: nothing could be told of it but how long it took.
+        """
+        if parts is not None and not self._requests.ended(self._endpoint, seconds, {"error": failure, **parts}):
             self._counts.on_end = None
 
 
