@@ -22,7 +22,9 @@ from jina import (
     ToolCall,
     Usage,
     continuous_batching,
+    prompt,
     requests,
+    resource,
 )
 
 
@@ -156,6 +158,16 @@ class LanguageModel(Executor):
         """Scores by common letters."""
         doc.scores = [float(len({*doc.query} & {*text})) for text in doc.documents]
         return doc
+
+    @resource(uri="rules://house")
+    def rules(self) -> str:
+        """What agents read is no model."""
+        return "Be kind."
+
+    @prompt
+    def greeting(self, name: str) -> str:
+        """Nor is what people choose."""
+        return f"Greet {name}"
 
 
 class SteppingModel(LanguageModel):

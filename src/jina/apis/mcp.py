@@ -496,7 +496,7 @@ class _Shown:
             pieces = contents_of(payload)
             self.blocks += [block_of(fields) for fields in pieces if not await self._is_shown(fields)]
             return
-        for item in payload.json_items():
+        for item in tool.items(payload):
             self.items.append(item)
             if tool.info.is_generator and self._notify is not None and self._request.progress_token is not None:
                 await self._progress(float(len(self.items)), None, progress_text(item))

@@ -15,6 +15,7 @@ from jina.codec.messages import Payload
 from jina.codec.payloads import JsonPayload
 from jina.executor.offers import CONTENT_MARK
 from jina.net.service import EndpointInfo
+from jina.server.plain_bodies import unwrapped
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 128
@@ -48,7 +49,7 @@ class Tool:
     @property
     def one(self) -> bool:
         """Whether it answers with one document, which is the result itself."""
-        return self.info.is_single and not self.info.is_generator
+        return _gives_one(self.info)
 
     def arguments(self, given: dict[str, Any]) -> tuple[Payload, dict[str, Any]]:
         """The documents and the parameters in the arguments of a call; raises `McpError`."""
@@ -61,12 +62,19 @@ class Tool:
         if self.info.is_single:
             return JsonPayload([given], location=("arguments",), single=True), dict(parameters)
         docs = given.get("docs", [])
+        if self.info.input_is_value and isinstance(docs, list):
+            docs = [doc if isinstance(doc, dict) and doc.keys() == {"value"} else {"value": doc} for doc in docs]
         if not isinstance(docs, list) or not all(isinstance(doc, dict) for doc in docs):
             raise McpError(INVALID_PARAMS, "params.arguments.docs has to be a list of objects")
         return JsonPayload(docs, location=("arguments", "docs")), dict(parameters)
 
+    def items(self, payload: Payload) -> list[bytes]:
+        """The documents in an answer, each as JSON; in a list values are without the object around them."""
+        items = payload.json_items()
+        return [unwrapped(item) for item in items] if self.info.output_is_value and not self.one else items
+
     def result(self, items: list[bytes]) -> bytes:
-        """The members of the result of a call that gave documents, each as JSON."""
+        """The members of the result of a call that gave `items`."""
         text = items[0] if self.one and len(items) == 1 else b'{"items":[' + b",".join(items) + b"]}"
         return b'"content":[{"type":"text","text":%b}],"structuredContent":%b,"isError":false' % (
             orjson.dumps(text.decode()),
@@ -86,17 +94,27 @@ def _tool(name: str, info: EndpointInfo) -> Tool:
     definition["description"] = info.description or f"The endpoint {info.path} of the service."
     definition["inputSchema"] = _input_schema(info)
     if not gives_content:
-        one = info.is_single and not info.is_generator
-        definition["outputSchema"] = output if one else _listed(output, "items")
+        definition["outputSchema"] = (
+            output if _gives_one(info) else _listed(output, "items", is_value=info.output_is_value)
+        )
     if info.is_safe:
         definition["annotations"] = {"readOnlyHint": True}
     return Tool(name, info, definition, gives_content)
 
 
+def _gives_one(info: EndpointInfo) -> bool:
+    """Whether a call gives one document, rather than a list: of plain types also where it takes several."""
+    if info.is_generator or info.answers == "many":
+        return False
+    return info.is_single or info.answers == "one"
+
+
 def _input_schema(info: EndpointInfo) -> dict[str, Any]:
     """The schema of the arguments: the fields of the document, or a list of documents as `docs`."""
-    document = _without_ids(_plain(info.input_schema))
-    schema = document if info.is_single else _listed(document, "docs")
+    document = _plain(info.input_schema)
+    if not info.answers:
+        document = _without_ids(document)
+    schema = document if info.is_single else _listed(document, "docs", is_value=info.input_is_value)
     if info.parameters_schema is None and info.is_single:
         return schema
     parameters = _renamed(_plain(info.parameters_schema or {"type": "object"}), "Parameters.")
@@ -128,10 +146,12 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**top, "type": "object"}
 
 
-def _listed(schema: dict[str, Any], name: str) -> dict[str, Any]:
-    """The schema of an object that holds a list of what `schema` describes."""
+def _listed(schema: dict[str, Any], name: str, *, is_value: bool) -> dict[str, Any]:
+    """The schema of an object that holds a list of what `schema` describes: of its field `value` with `is_value`."""
     top: dict[str, Any] = {key: schema[key] for key in ("$schema", "$defs") if key in schema}
     items = {key: value for key, value in schema.items() if key not in top}
+    if is_value:
+        items = schema.get("properties", {}).get("value", {})
     return {**top, "type": "object", "properties": {name: {"type": "array", "items": items}}, "required": [name]}
 
 
@@ -176,11 +196,12 @@ def _renamed(schema: Any, prefix: str) -> Any:
 
 
 def progress_text(item: bytes) -> str:
-    """What a document that a generator yields shows of itself while the call goes on."""
+    """What a document or value that a generator yields shows of itself while the call goes on."""
     try:
-        text = orjson.loads(item).get("text")
-    except (orjson.JSONDecodeError, AttributeError):
-        text = None
+        found = orjson.loads(item)
+    except orjson.JSONDecodeError:
+        found = None
+    text = found.get("text") if isinstance(found, dict) else found
     shown = text if isinstance(text, str) and text else item.decode("utf-8", "replace")
     return shown if len(shown) <= _TEXT_OF_PROGRESS else shown[:_TEXT_OF_PROGRESS] + "..."
 

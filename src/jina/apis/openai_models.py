@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from jina.errors import EndpointNotFound, nearest, quoted
-from jina.net.service import EndpointInfo
+from jina.net.service import EndpointInfo, endpoints_for_people
 from jina.server.uploads import field_kinds
 
 Kind = Literal["chat", "embedding", "rerank", "speech", "transcription"]
@@ -33,9 +33,12 @@ class ModelNotFound(EndpointNotFound):
 
 
 def models_of(endpoints: Mapping[str, EndpointInfo]) -> dict[str, Model]:
-    """By name, which is the path of the endpoint without its first slash; endpoints that serve nothing are left out."""
+    """By name, which is the path of the endpoint without its first slash; endpoints that serve nothing are left out.
+
+    So is what agents alone use.
+    """
     found = {}
-    for path, info in endpoints.items():
+    for path, info in endpoints_for_people(endpoints).items():
         if (model := _model(path, info)) is not None:
             found[path.strip("/") or "default"] = model
     return found

@@ -95,7 +95,7 @@ def bare_items(reply: Reply, info: EndpointInfo) -> list[bytes]:
     """The answers one by one as JSON, values without the object around them."""
     if not info.output_is_value:
         return _single_or_each(reply)
-    return [_unwrapped(item) for item in reply.payload.json_items()]
+    return [unwrapped(item) for item in reply.payload.json_items()]
 
 
 def _single_or_each(reply: Reply) -> list[bytes]:
@@ -104,7 +104,8 @@ def _single_or_each(reply: Reply) -> list[bytes]:
     return reply.payload.json_items()
 
 
-def _unwrapped(item: bytes) -> bytes:
+def unwrapped(item: bytes) -> bytes:
+    """A value as JSON, without the object around it that it has between our processes."""
     if item.startswith(_VALUE):
         return item[len(_VALUE) : -1]
     fields: dict[str, Any] = _raw_object(item)
