@@ -96,6 +96,10 @@ class Files(Executor):
     def text(self, text: str) -> str:
         return text
 
+    @requests(on="/order")
+    def order(self, name: str, count: int = 1, gift: bool = False, tags: list[str] | None = None) -> dict:
+        return {"name": name, "count": count, "gift": gift, "tags": tags}
+
 
 def part(name, content, *, file=None, kind=None):
     head = f'Content-Disposition: form-data; name="{name}"'
@@ -378,6 +382,39 @@ def test_unknown_fields_and_wrong_values_of_a_form(call):
         answer = json.loads(data)
         assert (status, answer["errors"][0]["loc"]) == (422, place), answer
         assert f"form.{place[1]}" in answer["title"]
+
+
+URL_FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("kind", [URL_FORM, f"{URL_FORM}; charset=UTF-8"])
+def test_a_form_of_a_page_without_files(call, kind):
+    status, _, data = call("POST", "/order", b"name=caf%C3%A9+%26+tea&count=2&gift=on&tags=a&tags=b", kind)
+    assert (status, json.loads(data)) == (200, {"name": "café & tea", "count": 2, "gift": True, "tags": ["a", "b"]})
+    status, _, data = call("POST", "/meta", b"title=x&data=data:;base64,AP8%3D", kind)
+    assert (status, json.loads(data)) == (200, {"title": "x", "data": "00ff", "coded": None})
+
+
+@pytest.mark.parametrize("body", [b'{"name": "a=b"}', b' \n{"name": "a=b"}'])
+def test_json_with_the_media_type_of_a_form_stays_json(call, body):
+    assert json.loads(call("POST", "/order", body, URL_FORM)[2])["name"] == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"count=2", 422, "form.name: Field required"),
+        (b"name=x&count=two", 422, "form.count: not a valid integer"),
+        (b"name=x&cuont=2", 422, "did you mean 'count'?"),
+        (b"name=%ff", 400, "the body is no form"),
+        ("name=é".encode(), 400, "the body is no form"),
+        (b"&".join([b"tags=a"] * 1001), 400, "the body is no form"),
+        (b"name", 400, "the body is not JSON"),
+    ],
+)
+def test_wrong_forms_of_pages(call, body, status, reason):
+    found, _, data = call("POST", "/order", body, URL_FORM)
+    assert (found, reason in json.loads(data)["title"]) == (status, True), data
 
 
 def test_bounds(call):

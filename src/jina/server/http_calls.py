@@ -33,7 +33,7 @@ from jina.server.http import (
     reply_parts,
 )
 from jina.server.plain_bodies import bare_answer, bare_items, read_plain
-from jina.server.uploads import read_upload, remove_later, send_file, wants_file
+from jina.server.uploads import read_upload, read_url_form, remove_later, send_file, wants_file
 
 EVENT_STREAM = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -267,14 +267,21 @@ async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: Endp
     """The request that came, with its id and deadline; raises what is wrong with it, or that the caller may not."""
     headers = exchange.headers
     found: Request | None = None
-    if exchange.method != "GET" and headers.get("content-type") not in _AS_JSON:
+    as_json = (kind := headers.get("content-type")) in _AS_JSON
+    if exchange.method != "GET" and not as_json:
         found = await read_upload(exchange, info, exchange.terms.max_body)
     if found is not None:
         request = _of_upload(exchange, found, endpoint, info)
     elif exchange.method == "GET":
         request = _of_get(exchange, await exchange.body(), endpoint, info)
     else:
-        request = _of_post(exchange, await exchange.body(), endpoint, gate.service, info)
+        body = await exchange.body()
+        if info is not None and not as_json:
+            found = read_url_form(kind or "", body, info, exchange.terms.max_body)
+        if found is not None:
+            request = _of_upload(exchange, found, endpoint, info)
+        else:
+            request = _of_post(exchange, body, endpoint, gate.service, info)
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = headers
     request.json_reply = "accept" not in headers or not exchange.accepts(DOCUMENTS)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from jina.codec import pb
 from jina.codec.messages import Payload, Reply, Request
@@ -28,7 +28,7 @@ from jina.errors import (
 )
 from jina.net.service import EndpointInfo
 from jina.server.http import DOCUMENTS, JSON, PROBLEM, Exchange, Header
-from jina.server.multipart import Multipart, PartHead, options_of
+from jina.server.multipart import MOST_PARTS, Multipart, PartHead, options_of
 
 FORM = "multipart/form-data"
 URL_FORM = "application/x-www-form-urlencoded"
@@ -217,6 +217,32 @@ async def read_form(exchange: Exchange, info: EndpointInfo, max_memory: int) -> 
         raise
 
 
+def read_url_form(content_type: str, body: bytes, info: EndpointInfo, max_memory: int) -> Request | None:
+    """The request in the body of a form without files; None for one that is to be read as JSON.
+
+    Programs such as curl give JSON the media type of these forms; a form has a `=`, and does not begin as JSON does.
+    Raises `BadRequest` and `ValidationFailed`.
+    """
+    if options_of(content_type)[0] != URL_FORM or body.lstrip()[:1] in b'{["' or b"=" not in body:
+        return None
+    try:
+        fields = parse_qsl(
+            body.strip().decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_PARTS,
+        )
+    except ValueError as error:
+        raise BadRequest(
+            f"the body is no form: {error}", help=f"send {JSON}, or names and values as a browser"
+        ) from None
+    reader = _Reader(info, max_memory)
+    for name, value in fields:
+        kind = reader.kind_of(name)
+        reader.contents.append(_Content(PartHead(name, None, ""), kind, bytearray(value.encode())))
+    return reader.request({})
+
+
 class _Reader:
     """Makes a request of the contents for the fields of an endpoint."""
 
@@ -230,10 +256,14 @@ class _Reader:
         """Bytes of what is no file."""
         self._current: _Content | None = None
 
+    def kind_of(self, name: str) -> FieldKind:
+        """What the field of a name takes."""
+        return self._kinds.get(name, FieldKind("text"))
+
     async def take(self, event: PartHead | bytes | None) -> None:
         """The next of a form."""
         if isinstance(event, PartHead):
-            kind = self._kinds.get(event.name, FieldKind("text"))
+            kind = self.kind_of(event.name)
             is_text = event.media_type in {"", JSON} or event.media_type.startswith("text/")
             if kind.kind not in FILE_KINDS and not is_text:
                 raise UnsupportedMediaType(f"{event.name}: this field takes no files, but {kind.kind}")
