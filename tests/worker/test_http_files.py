@@ -407,7 +407,7 @@ def test_json_with_the_media_type_of_a_form_stays_json(call, body):
         (b"name=x&count=two", 422, "form.count: not a valid integer"),
         (b"name=x&cuont=2", 422, "did you mean 'count'?"),
         (b"name=%ff", 400, "the body is no form"),
-        ("name=é".encode(), 400, "the body is no form"),
+        ("name=é".encode(), 400, "the body is not JSON"),
         (b"&".join([b"tags=a"] * 1001), 400, "the body is no form"),
         (b"name", 400, "the body is not JSON"),
     ],
@@ -415,6 +415,14 @@ def test_json_with_the_media_type_of_a_form_stays_json(call, body):
 def test_wrong_forms_of_pages(call, body, status, reason):
     found, _, data = call("POST", "/order", body, URL_FORM)
     assert (found, reason in json.loads(data)["title"]) == (status, True), data
+
+
+@pytest.mark.parametrize("body", [png(), b"hello"])
+def test_a_file_without_its_media_type_is_told_how_to_come(call, body):
+    status, _, data = call("POST", "/turn", body, URL_FORM)
+    assert (status, json.loads(data)["title"]) == (400, "the body is neither JSON nor a form")
+    assert "Content-Type: image/png" in json.loads(data)["help"]
+    assert call("POST", "/big", b" ", URL_FORM)[0] == 200
 
 
 def test_bounds(call):

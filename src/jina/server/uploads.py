@@ -37,6 +37,9 @@ _SPOOLED_ABOVE = 256 * 1024
 """Bytes of a file up to which it stays in memory."""
 _WRITTEN = 1024 * 1024
 """Bytes that are written to the disk at a time."""
+_HOW_TO_SEND_FILES = (
+    f"send a file with its media type, such as -H 'Content-Type: image/png', or as a part of {FORM}, as curl -F does"
+)
 FILE_KINDS = frozenset({"file", "bytes", "array", "base64"})
 _NO_FILES = (JSON, DOCUMENTS, PROBLEM, "text/event-stream", "application/x-ndjson")
 
@@ -223,11 +226,16 @@ def read_url_form(content_type: str, body: bytes, info: EndpointInfo, max_memory
     Programs such as curl give JSON the media type of these forms; a form has a `=`, and does not begin as JSON does.
     Raises `BadRequest` and `ValidationFailed`.
     """
-    if options_of(content_type)[0] != URL_FORM or body.lstrip()[:1] in b'{["' or b"=" not in body:
+    text = body.strip()
+    if options_of(content_type)[0] != URL_FORM or not text or text[:1] in b'{["':
         return None
+    if not text.isascii() or b"=" not in text:
+        if file_field(info.input_schema) is None:
+            return None
+        raise BadRequest("the body is neither JSON nor a form", help=_HOW_TO_SEND_FILES)
     try:
         fields = parse_qsl(
-            body.strip().decode("ascii"),
+            text.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MOST_PARTS,
