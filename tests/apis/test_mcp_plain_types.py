@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,9 +12,10 @@ from typing import TypedDict
 import pytest
 from docarray import BaseDoc, DocList
 from jsonschema import Draft202012Validator
+from PIL import Image, ImageChops
 from pydantic import BaseModel
 
-from jina import Deployment, Executor, Flow, dynamic_batching, requests
+from jina import Deployment, Executor, File, Flow, dynamic_batching, requests
 from jina.mcp import resource
 from tests.apis.test_mcp_server import agent_of
 
@@ -123,6 +126,27 @@ class Everyday(Executor):
     def document(self, doc: Doc, **kwargs) -> Doc:
         return doc
 
+    @requests(on="/inverted")
+    def inverted(self, image: Image.Image) -> Image.Image:
+        return ImageChops.invert(image)
+
+    @requests(on="/cut")
+    def cut(self, file: File, size: int = 2) -> File:
+        return File(name="a b.txt", media_type="text/plain", data=file.read()[:size])
+
+    @requests(on="/spoken")
+    def spoken(self, text: str) -> Iterator[File]:
+        for word in text.split():
+            yield File(media_type="audio/wav", data=word.encode())
+
+    @requests(on="/perhaps")
+    def perhaps(self, text: str) -> File | None:
+        return File(data=text.encode()) if text else None
+
+    @requests(on="/reversed")
+    def reversed(self, data: bytes) -> bytes:
+        return data[::-1]
+
     @resource(uri="notes://{day}")
     def note(self, day: str) -> str:
         return day
@@ -145,6 +169,7 @@ CALLS = {
     "words": ({"text": "a b"}, {"items": ["a", "b"]}),
     "hits": ({"text": "a", "k": 1}, {"items": [{"text": "a", "score": 0.0}]}),
     "nothing": ({}, {"value": None}),
+    "reversed": ({"data": "data:;base64,AP8="}, {"value": "data:;base64,/wA="}),
 }
 """Arguments and structured content by tool."""
 
@@ -180,9 +205,45 @@ def test_results_of_documents_fit_as_well(agent, tools, name):
     Draft202012Validator(tools[name]["outputSchema"]).validate(result["structuredContent"])
 
 
+def picture(colour):
+    target = io.BytesIO()
+    Image.new("RGB", (2, 3), colour).save(target, "PNG")
+    return base64.b64encode(target.getvalue()).decode()
+
+
+FILES = {
+    "inverted": (
+        {"image": f"data:image/png;base64,{picture('white')}"},
+        [{"type": "image", "mimeType": "image/png", "data": picture("black")}],
+    ),
+    "cut": (
+        {"file": "data:;base64,aGVsbG8="},
+        [{"type": "resource", "resource": {"uri": "file:///a%20b.txt", "mimeType": "text/plain", "blob": "aGU="}}],
+    ),
+    "spoken": (
+        {"text": "a b"},
+        [{"type": "audio", "mimeType": "audio/wav", "data": data} for data in ("YQ==", "Yg==")],
+    ),
+    "perhaps": ({"text": ""}, [{"type": "text", "text": "null"}]),
+}
+"""Arguments and content by tool."""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_content(agent, tools, name):
+    arguments, expected = FILES[name]
+    Draft202012Validator(tools[name]["inputSchema"]).validate(arguments)
+    result = agent.ask("tools/call", {"name": name, "arguments": arguments}, {"progressToken": 1})
+    assert result["content"] == expected
+    assert result["isError"] is False
+    assert "structuredContent" not in result
+    assert "outputSchema" not in tools[name]
+    assert len(agent.notified) == (2 if name == "spoken" else 0)
+
+
 def test_every_method_is_a_tool_and_no_resource_is(tools):
-    assert tools.keys() == {*CALLS, "documents", "document"}
+    assert tools.keys() == {*CALLS, *FILES, "documents", "document"}
     for tool in tools.values():
-        for schema in (tool["inputSchema"], tool["outputSchema"]):
+        for schema in (tool["inputSchema"], tool.get("outputSchema", {"type": "object"})):
             Draft202012Validator.check_schema(schema)
             assert schema["type"] == "object"

@@ -499,7 +499,8 @@ class _Shown:
         for item in tool.items(payload):
             self.items.append(item)
             if tool.info.is_generator and self._notify is not None and self._request.progress_token is not None:
-                await self._progress(float(len(self.items)), None, progress_text(item))
+                text = None if tool.gives_files else progress_text(item)
+                await self._progress(float(len(self.items)), None, text)
 
     async def _is_shown(self, fields: dict[str, Any]) -> bool:
         """Show a piece of content that is for the time of the call alone; False for one that is part of the answer."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -13,9 +14,10 @@ from jina.apis.mcp_messages import INVALID_PARAMS, McpError
 from jina.codec import pb
 from jina.codec.messages import Payload
 from jina.codec.payloads import JsonPayload
-from jina.executor.offers import CONTENT_MARK
+from jina.executor.offers import CONTENT_MARK, block_of
 from jina.net.service import EndpointInfo
 from jina.server.plain_bodies import unwrapped
+from jina.server.uploads import field_kinds
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 128
@@ -45,6 +47,8 @@ class Tool:
     definition: dict[str, Any]
     gives_content: bool
     """Whether it answers with pieces of content instead of documents."""
+    gives_files: bool = False
+    """Whether its answers are files, which are content too."""
 
     @property
     def one(self) -> bool:
@@ -69,12 +73,15 @@ class Tool:
         return JsonPayload(docs, location=("arguments", "docs")), dict(parameters)
 
     def items(self, payload: Payload) -> list[bytes]:
-        """The documents in an answer, each as JSON; in a list values are without the object around them."""
+        """The documents in an answer, each as JSON; files, and values in a list, without the object around them."""
         items = payload.json_items()
-        return [unwrapped(item) for item in items] if self.info.output_is_value and not self.one else items
+        bare = self.info.output_is_value and (self.gives_files or not self.one)
+        return [unwrapped(item) for item in items] if bare else items
 
     def result(self, items: list[bytes]) -> bytes:
         """The members of the result of a call that gave `items`."""
+        if self.gives_files:
+            return b'"content":%b,"isError":false' % orjson.dumps([_file_block(item) for item in items])
         text = items[0] if self.one and len(items) == 1 else b'{"items":[' + b",".join(items) + b"]}"
         return b'"content":[{"type":"text","text":%b}],"structuredContent":%b,"isError":false' % (
             orjson.dumps(text.decode()),
@@ -90,16 +97,32 @@ def tools_of(endpoints: Mapping[str, EndpointInfo]) -> dict[str, Tool]:
 
 def _tool(name: str, info: EndpointInfo) -> Tool:
     output, gives_content = _plain(info.output_schema), bool(_resolved(info.output_schema).get(CONTENT_MARK))
+    kind = field_kinds(output).get("value") if info.output_is_value else None
+    gives_files = kind is not None and kind.kind == "file" and not kind.many
     definition: dict[str, Any] = {"name": name}
     definition["description"] = info.description or f"The endpoint {info.path} of the service."
     definition["inputSchema"] = _input_schema(info)
-    if not gives_content:
+    if not gives_content and not gives_files:
         definition["outputSchema"] = (
             output if _gives_one(info) else _listed(output, "items", is_value=info.output_is_value)
         )
     if info.is_safe:
         definition["annotations"] = {"readOnlyHint": True}
-    return Tool(name, info, definition, gives_content)
+    return Tool(name, info, definition, gives_content, gives_files)
+
+
+def _file_block(item: bytes) -> dict[str, Any]:
+    """A file, which is a data URL in JSON, as what a client shows: a picture, a sound, or any file."""
+    from jina.documents.files import read_data_url
+
+    found = orjson.loads(item)
+    file = read_data_url(found) if isinstance(found, str) else None
+    if file is None:
+        return block_of({"text": item.decode()})
+    media_type, name, data = file
+    kind = media_type.partition("/")[0]
+    fields = {"type": kind if kind in {"image", "audio"} else "resource", "mime_type": media_type, "data": data}
+    return block_of({**fields, "uri": f"file:///{quote(name or 'file')}"})
 
 
 def _gives_one(info: EndpointInfo) -> bool:
