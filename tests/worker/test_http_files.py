@@ -389,8 +389,8 @@ URL_FORM = "application/x-www-form-urlencoded"
 
 @pytest.mark.parametrize("kind", [URL_FORM, f"{URL_FORM}; charset=UTF-8"])
 def test_a_form_of_a_page_without_files(call, kind):
-    status, _, data = call("POST", "/order", b"name=caf%C3%A9+%26+tea&count=2&gift=on&tags=a&tags=b", kind)
-    assert (status, json.loads(data)) == (200, {"name": "café & tea", "count": 2, "gift": True, "tags": ["a", "b"]})
+    status, _, data = call("POST", "/order", b"name=t%C3%A9+%26+tea&count=2&gift=on&tags=a&tags=b", kind)
+    assert (status, json.loads(data)) == (200, {"name": "té & tea", "count": 2, "gift": True, "tags": ["a", "b"]})
     status, _, data = call("POST", "/meta", b"title=x&data=data:;base64,AP8%3D", kind)
     assert (status, json.loads(data)) == (200, {"title": "x", "data": "00ff", "coded": None})
 
