@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no browser: scripts/env.sh console"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # Playwright keeps an event loop running in this thread, which other modules cannot have
 def browser():
     sys.path.append(str(_ENVIRONMENT / "site-packages"))
     from playwright.sync_api import sync_playwright

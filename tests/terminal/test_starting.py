@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -112,7 +113,7 @@ def missing(text: str, *names: str) -> list[str]:
 def of_pane(folder, columns, end, environment=None, *, pipe=False):
     """A program in a pane, which goes on once its progress is shown; gives what is seen then, and the exit code."""
     (folder / "program.py").write_text(PROGRAM)
-    command = f"{sys.executable} program.py {end} {'at-once' if pipe else 'waits'}"
+    command = f"{shlex.quote(sys.executable)} program.py {end} {'at-once' if pipe else 'waits'}"
     with Pane(folder, f"{command} 2>&1 | cat" if pipe else command, columns=columns, environment=environment) as pane:
         if not pipe:
             pane.until("in __init__")
@@ -173,7 +174,7 @@ def test_progress_of_requests_erases_nothing(tmp_path):
 @pytest.mark.parametrize("while_starting", [True, False], ids=["starting", "serving"])
 def test_ctrl_c_leaves_the_terminal_as_it_was(tmp_path, while_starting):
     (tmp_path / "program.py").write_text(PROGRAM)
-    with Pane(tmp_path, f"{sys.executable} program.py blocks waits", columns=80) as pane:
+    with Pane(tmp_path, f"{shlex.quote(sys.executable)} program.py blocks waits", columns=80) as pane:
         pane.until("in __init__")
         if not while_starting:
             (tmp_path / "go").touch()
