@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from jina.apis.openai_models import Model, model_named
 from jina.apis.openai_requests import EmbeddingsBody, RerankBody, parsed
 from jina.codec import pb
 from jina.codec.messages import Payload, Request
+from jina.codec.payloads import count_sent, objects_of
 from jina.errors import BadRequest, BadServer
 from jina.net.limits import Gate
 from jina.server.http import Exchange, dumps
 from jina.server.http_calls import guarded
 
 NewRequest = Callable[..., Request]
-_USAGE = {"prompt_tokens": 0, "total_tokens": 0}
+_USAGE = b'{"prompt_tokens":0,"total_tokens":0}'
 
 
 async def answer_embeddings(
@@ -36,17 +37,21 @@ async def answer_embeddings(
     if not texts:
         raise BadRequest("input: there are no texts")
     parameters = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
-    vectors = await _vectors(exchange, gate, model, texts, new, parameters)
+    request = new(model, [{model.text: text} for text in texts], **parameters)
+    reply = await guarded(exchange, gate.call(request), request.deadline)
+    vectors = _vectors(reply.payload, model, len(texts))
     if asked.dimensions is not None and asked.dimensions < vectors.shape[1]:
         vectors = _unit(vectors[:, : asked.dimensions])
     vectors = np.ascontiguousarray(vectors, dtype="<f4")
     if asked.encoding_format == "base64":
-        shown: list[Any] = [base64.b64encode(vector.tobytes()).decode() for vector in vectors]
+        shown = [b'"%b"' % base64.b64encode(vector.data) for vector in vectors]
     else:
-        shown = list(vectors)
-    data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(shown)]
+        shown = [dumps(vector) for vector in vectors]
+    data = [b'{"object":"embedding","index":%d,"embedding":%b}' % (at, one) for at, one in enumerate(shown)]
     name = asked.model or model.endpoint.strip("/")
-    await exchange.respond_json(dumps({"object": "list", "data": data, "model": name, "usage": _USAGE}))
+    await exchange.respond_json(
+        b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (b",".join(data), dumps(name), _USAGE)
+    )
 
 
 async def answer_rerank(
@@ -65,7 +70,9 @@ async def answer_rerank(
         if len(scores) != len(texts):
             raise BadServer(f"{model.endpoint} gave {len(scores)} scores for {len(texts)} documents")
     else:
-        vectors = _unit(await _vectors(exchange, gate, model, [asked.query, *texts], new, {}))
+        request = new(model, [{model.text: text} for text in (asked.query, *texts)])
+        reply = await guarded(exchange, gate.call(request), request.deadline)
+        vectors = _unit(_vectors(reply.payload, model, len(texts) + 1))
         scores = vectors[1:] @ vectors[0]
     order = np.argsort(-scores, kind="stable")[: asked.top_n]
     results: list[dict[str, Any]] = [{"index": int(at), "relevance_score": float(scores[at])} for at in order]
@@ -77,15 +84,14 @@ async def answer_rerank(
     await exchange.respond_json(dumps(content))
 
 
-async def _vectors(
-    exchange: Exchange, gate: Gate, model: Model, texts: list[str], new: NewRequest, parameters: dict[str, Any]
-) -> npt.NDArray[Any]:
-    request = new(model, [{model.text: text} for text in texts], **parameters)
-    reply = await guarded(exchange, gate.call(request), request.deadline)
-    found = _arrays(reply.payload, model.result, model)
-    if len(found) != len(texts) or len({vector.shape for vector in found}) != 1 or found[0].ndim != 1:
-        raise BadServer(f"{model.endpoint} did not give one vector for each of the {len(texts)} texts, all of one size")
-    return np.stack(found)
+def _vectors(payload: Payload, model: Model, count: int) -> npt.NDArray[Any]:
+    """A vector in each row; raises `BadServer`."""
+    found = _arrays(payload, model.result, model)
+    if len(found) != count or len({vector.shape for vector in found}) != 1 or found[0].ndim != 1:
+        raise BadServer(f"{model.endpoint} did not give one vector for each of the {count} texts, all of one size")
+    vectors = np.stack(found)
+    count_sent(payload, vectors.nbytes)
+    return vectors
 
 
 def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -98,6 +104,26 @@ def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _arrays(payload: Payload, field: str, model: Model) -> list[npt.NDArray[Any]]:
     """The numbers in a field of each document; raises `BadServer` where one has none."""
+    docs = objects_of(payload)
+    found = None if docs is None else _arrays_of_objects(docs, field)
+    return _arrays_of_messages(payload, field, model) if found is None else found
+
+
+def _arrays_of_objects(docs: Iterable[Any], field: str) -> list[npt.NDArray[Any]] | None:
+    """The numbers without a message between; None where one is neither an array nor a list, such as one of PyTorch."""
+    found = []
+    for doc in docs:
+        value = doc.get(field) if isinstance(doc, dict) else getattr(doc, field, None)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+            found.append(np.asarray(value))
+        elif isinstance(value, list) and all(type(number) in {float, int} for number in value):
+            found.append(np.asarray(value, dtype=np.float64))
+        else:
+            return None
+    return found
+
+
+def _arrays_of_messages(payload: Payload, field: str, model: Model) -> list[npt.NDArray[Any]]:
     from jina.codec.tensors import dtype_named
 
     found = []

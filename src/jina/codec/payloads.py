@@ -6,7 +6,7 @@ None of these loads docarray before `decode`: a gateway forwards and merges with
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -357,6 +357,18 @@ class DocsPayload:
 
 def _garbled(error: DecodeError) -> BadRequest:
     return BadRequest(f"the documents are not a docarray.DocListProto: {error}")
+
+
+def objects_of(payload: Payload) -> Iterable[Any] | None:
+    """The documents as the objects that an Executor of this process gave; None where they came as bytes."""
+    docs: Iterable[Any] | None = getattr(payload, "docs", None)
+    return docs
+
+
+def count_sent(payload: Payload, size: int) -> None:
+    """Note how many bytes an answer has whose objects were used as they are."""
+    if (count := getattr(payload, "count", None)) is not None:
+        count(size)
 
 
 def size_of(payload: Payload) -> int:

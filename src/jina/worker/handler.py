@@ -193,14 +193,18 @@ class ReplyPayload:
             raise _unsendable(error) from error
         self._counts.sent.observe(into.ByteSize())
 
+    def count(self, size: int) -> None:
+        """Tell of how many bytes the answer is, once."""
+        if not self._counted:
+            self._counted = True
+            self._counts.sent.observe(size)
+
     def to_bytes(self) -> bytes:
         """The documents as one serialised `docarray.DocListProto`."""
         if self._bytes is None:
             self.encode(as_json=False)
             assert self._bytes is not None
-        if not self._counted:
-            self._counted = True
-            self._counts.sent.observe(len(self._bytes))
+        self.count(len(self._bytes))
         return self._bytes
 
     def to_json(self) -> bytes:
@@ -208,9 +212,7 @@ class ReplyPayload:
         if self._json is None:
             self.encode(as_json=True)
             assert self._json is not None
-        if not self._counted:
-            self._counted = True
-            self._counts.sent.observe(len(self._json))
+        self.count(len(self._json))
         return self._json
 
     def json_items(self) -> list[bytes]:
