@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import urllib.request
 
@@ -176,7 +177,7 @@ def on_terminals(folder):
     ):
         own = folder / str(number)
         own.mkdir()
-        with Pane(own, f"{JINA} {command}", columns=columns) as pane:
+        with Pane(own, f"{shlex.quote(JINA)} {command}", columns=columns) as pane:
             pane.until("gateway")
             pane.until("\x1b[?1049h")  # a screen of its own
             assert "counting: ready" in pane.text, pane.text
@@ -185,7 +186,7 @@ def on_terminals(folder):
             assert "counting" not in pane.text
     own = folder / "dumb"
     own.mkdir()
-    with Pane(own, f"{JINA} top", columns=80, environment={"TERM": "dumb"}) as pane:
+    with Pane(own, f"{shlex.quote(JINA)} top", columns=80, environment={"TERM": "dumb"}) as pane:
         pane.until("gateway")
         pane.press("q")
         assert pane.end() == 0
