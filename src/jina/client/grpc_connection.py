@@ -110,10 +110,11 @@ class Way(NamedTuple):
 class ClientCall:
     """One call and what came of it."""
 
-    __slots__ = ("_bytes", "_messages", "came", "done", "error", "initial", "stream", "trailing", "wake")
+    __slots__ = ("_bytes", "_messages", "came", "done", "error", "initial", "is_unary", "stream", "trailing", "wake")
 
-    def __init__(self, stream: int, limit: int) -> None:
+    def __init__(self, stream: int, limit: int, *, is_unary: bool) -> None:
         self.stream = stream
+        self.is_unary = is_unary
         self._messages = Messages(limit)
         self._bytes = 0
         self.came: deque[bytes] = deque()
@@ -127,7 +128,10 @@ class ClientCall:
     def feed(self, data: bytes) -> int:
         """Take in a part of the answers; gives the bytes that may come in its place. Raises `WireError`."""
         waiting = bool(self.came)
-        self.came.extend(self._messages.feed(data))
+        found = self._messages.feed(data)
+        if self.is_unary:
+            found = [] if waiting else found[:1]  # more could be without end
+        self.came.extend(found)
         self._bytes += len(data)
         return 0 if waiting or self.came else self.freed()
 
@@ -167,8 +171,8 @@ class Session:
         )
         self._heads: dict[str, tuple[Header, ...]] = {}
 
-    def call(self, path: str, arguments: Arguments) -> ClientCall:
-        """Begin one; raises `GrpcError`."""
+    def call(self, path: str, arguments: Arguments, *, is_unary: bool = False) -> ClientCall:
+        """Begin one; raises `GrpcError`. One that is unary keeps the first message only."""
         head = self._heads.get(path)
         if head is None:
             head = self._heads[path] = (
@@ -189,7 +193,7 @@ class Session:
         except Http2Error as error:
             self.going = True
             raise GrpcError(Code.UNAVAILABLE, f"the connection is closed: {error}", unseen=True) from None
-        made = self.calls[stream] = ClientCall(stream, self._way.received)
+        made = self.calls[stream] = ClientCall(stream, self._way.received, is_unary=is_unary)
         return made
 
     def send(self, call: ClientCall, message: bytes, encoding: str, *, ended: bool = False) -> None:
@@ -605,7 +609,7 @@ class LoopCalls:
             connection = await self.connection(arguments.timeout)
             arguments = _with_time_left(arguments, began)
         session = connection.session
-        call = session.call(path, arguments)
+        call = session.call(path, arguments, is_unary=True)
         session.send(call, message, arguments.encoding, ended=True)
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
@@ -906,7 +910,7 @@ class BlockingCalls(Pool[None, BlockingConnection]):
         began = time.monotonic()
         connection = self._connection(arguments.timeout)
         session = connection.session
-        call = session.call(path, _with_time_left(arguments, began))
+        call = session.call(path, _with_time_left(arguments, began), is_unary=True)
         try:
             session.send(call, message, arguments.encoding, ended=True)
             while not call.done:
