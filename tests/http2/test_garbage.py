@@ -120,7 +120,7 @@ def attack(server, name, make, connections):
     chance = rng(f"{name} {server.engine}")
 
     async def main():
-        await send_all(server, make, chance, max(100, connections // 5))  # what is loaded and kept with the first
+        await send_all(server, make, chance, max(100, connections // 2))  # what is loaded and kept with the first
         before = await settled(server)
         whole = await send_all(server, make, chance, connections)
         return before, await settled(server), whole
