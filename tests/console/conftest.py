@@ -62,7 +62,7 @@ def browser():
 def service() -> Iterator[Flow]:
     """A Flow with two branches, and after them an Executor of many endpoints."""
     flow = (
-        Flow(name="shop", protocol="http")
+        Flow(name="gallery", protocol="http")
         .add(name="encoder", uses=Encoder, replicas=2)
         .add(name="pictures", uses=Encoder, needs="gateway")
         .add(name="ranker", uses=Ranker, needs=["encoder", "pictures"])
