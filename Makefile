@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
 .PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-cluster test-cluster-short chaos-cluster test-versions check-clean check
-.PHONY: fix console bench figures docs lock clean
+.PHONY: fix console console-picture bench figures docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -161,6 +161,10 @@ fix: $(READY)  ## format, and mend what a tool can mend
 
 console: $(READY)  ## build the page of the console from console/
 	scripts/console.sh build
+
+console-picture: $(READY)  ## take the picture of the console in the README and the documentation, by Chromium
+	scripts/env.sh console
+	$(BIN)/python -m scripts.console_picture
 
 bench: $(READY)  ## measure against the peers, each in an environment of its own
 	$(BIN)/python -m bench

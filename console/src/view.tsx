@@ -83,7 +83,7 @@ function Table({ rows, columns, name, depth }: { rows: Record<string, unknown>[]
       </div>
     );
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={name || "documents"}>
+    <div class="scroll records" tabIndex={0} role="region" aria-label={name || "documents"}>
       <table>
         <thead>
           <tr>{columns.map((column) => <th key={column} scope="col">{column}</th>)}</tr>

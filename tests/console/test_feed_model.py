@@ -109,6 +109,8 @@ def test_the_numbers_of_a_flow_are_those_of_its_gateway_and_edges_those_of_its_h
     state = updated((10.0, told(10.0, 0)), (12.0, told(12.0, 4)), names=("a/rep-0", "gateway"))
     assert state["total"]["rate"] == 2.0
     assert state["deployments"]["a"]["numbers"]["rate"] == 6.0
+    # What only workers know is theirs.
+    assert state["total"]["queue_p99"] == state["deployments"]["a"]["numbers"]["queue_p99"]
     assert state["graph"]["nodes"] == {
         "gateway": {"kind": "gateway"}, "a": {"kind": "deployment"}, "x": {"kind": "external"},
     }  # fmt: skip

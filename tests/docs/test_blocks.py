@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,11 @@ def test_the_readme_shows_code_early():
     assert first.line <= 40
     assert text.index("make demo") < text.index("\n## ", text.index("make demo"))
     assert len(text.splitlines()) <= 150
+
+
+def test_the_readme_shows_a_flow_and_the_console():
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown == ["docs/how-to/flow.svg", "docs/how-to/console.png"]
+    picture = ROOT / "docs" / "how-to" / "console.png"  # made by `make console-picture`
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert picture.stat().st_size < 64 * 1024

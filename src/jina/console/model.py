@@ -48,6 +48,7 @@ class Counted(NamedTuple):
 
 _HISTOGRAMS: Final = ("seconds", "queue", "handler", "batch", "batch_wait")
 _NOTHING: Final = Counted((), {}, 0)
+_OF_WORKERS: Final = ("queue_p50", "queue_p99", "handler_p50", "handler_p99", "batch", "batch_wait")
 
 
 def quantile(counts: Sequence[float], bounds: Sequence[float], share: float) -> float | None:
@@ -147,6 +148,9 @@ class Model:
             those = [one for one in workers if processes[one]["deployment"] == name]
             entry["numbers"] = _numbers_of(those, counted, spans, processes)
         total = _numbers_of(front, counted, spans, processes)
+        if front is gateways:  # which queue nothing and make no batches
+            behind = _numbers_of(workers, counted, spans, processes)
+            total |= {key: behind[key] for key in _OF_WORKERS if key in behind}
         state = {
             "time": round(now, 3),
             "service": {key: value for key, value in status.items() if key != "processes"},
