@@ -9,11 +9,13 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import environments
 from bench.batching import batching
+from bench.builds import BATCHING, BUILDS
 from bench.cases import CASES, Case
 from bench.clients import client_latency, portal
 from bench.codecs import codec, plain
@@ -98,19 +100,23 @@ def main() -> int:
     parser.add_argument("--against", metavar="REV", help="instead of peers, the package as it was at this commit")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench" / "results.json")
     options = parser.parse_args()
+    others: dict[str, Callable[[int], Section]] = OTHERS
     rounds, part = (3, 0.1) if options.quick else (options.rounds, 1.0)
     OTHERS["stateful"] = functools.partial(stateful, seconds=options.seconds, alone=options.alone)
     if options.against:
         environments.without_peers = True
-        cases = {name: beside_itself(case, options.against) for name, case in cases.items()}
-        if others := sorted({*options.cases} - {*cases}):
-            parser.error(f"--against: {', '.join(others)} cannot be compared so; give some of {', '.join(cases)}")
-        options.cases = options.cases or [*cases]
+        cases = {name: beside_itself(case, options.against) for name, case in {**cases, "batching": BATCHING}.items()}
+        before = environments.source_at(options.against)
+        others = {name: functools.partial(case, source=before) for name, case in BUILDS.items()}
+        if unknown := sorted({*options.cases} - {*cases} - {*others}):
+            known = ", ".join([*cases, *others])
+            parser.error(f"--against: {', '.join(unknown)} cannot be compared so; give some of {known}")
+        options.cases = options.cases or [*cases, *others]
         options.out = options.out.with_name(f"against-{options.against}.json")
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.cases or [name for name in known if name != "image"]:  # that one needs a container engine
         began = time.monotonic()
-        section = compared(name, cases[name], rounds, part) if name in cases else OTHERS[name](rounds)
+        section = compared(name, cases[name], rounds, part) if name in cases else others[name](rounds)
         print(f"\n### {section.title}\n\n{section.note}\n\n{table(section)}", flush=True)
         found[name] = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),

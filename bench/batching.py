@@ -22,7 +22,7 @@ LIMIT = "0.01"
 
 def batching(rounds: int) -> Section:
     """All servers in turns: throughput, CPU, the sizes of batches, and how long our requests waited."""
-    arms = _arms()
+    arms = batching_arms()
     waited: list[float] = []
     try:
         for arm in arms:
@@ -54,7 +54,9 @@ def batching(rounds: int) -> Section:
     return Section(title, head, table, _checks(arms, waited), note, "requests/s", bars, raw)
 
 
-def _arms() -> list[Arm]:
+def batching_arms() -> list[Arm]:
+    """All servers; the first is ours."""
+
     def arm(server: Server, path: str = "/gathered", share: float = 1.0) -> Arm:
         return Arm(server, "http", http_request(path, TEXT), b"HELLO WORLD", share=share, sizes=True)
 

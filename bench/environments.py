@@ -54,13 +54,20 @@ def source_at(revision: str) -> str:
         .stdout.decode()
         .strip()
     )
-    folder = CACHE / f"source-{name}"
+    folder = CACHE / f"build-{name}"
     if not (folder / ".ready").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        archive = subprocess.run(["git", "archive", name, "src"], check=True, capture_output=True, cwd=ROOT).stdout
+        archive = subprocess.run(
+            ["git", "archive", name, "src", "bench/servers"], check=True, capture_output=True, cwd=ROOT
+        ).stdout
         subprocess.run(["tar", "-x", "-C", str(folder)], check=True, input=archive)
         (folder / ".ready").touch()
     return str(folder / "src")
+
+
+def scripts_at(source: str) -> Path:
+    """The servers of the benchmarks as they were then, for those that import what is no public interface."""
+    return Path(source).parent / "bench" / "servers"
 
 
 def versions(peer: str) -> str:

@@ -36,6 +36,7 @@ class Server:
     process: subprocess.Popen | None = None
     source: str = ""
     """Folder from which `jina` is imported instead of from the environment; see `environments.source_at`."""
+    scripts: Path = ROOT / "bench" / "servers"
 
     def start(self, timeout: float = 90.0) -> float:
         """Start and wait until the port accepts; gives the seconds it took."""
@@ -46,11 +47,11 @@ class Server:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile
         environment |= {"JINA_OPTOUT_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
         environment |= {"JINA_LOG_LEVEL": "ERROR"} | ({"PYTHONPATH": self.source} if self.source else {})
-        command = [self.python, str(ROOT / "bench" / "servers" / self.script), *self.arguments, str(self.port)]
+        command = [self.python, str(self.scripts / self.script), *self.arguments, str(self.port)]
         started = time.perf_counter()
         with log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT / "bench" / "servers", env=environment,
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.scripts, env=environment,
                 start_new_session=True,
             )  # fmt: skip
         while True:

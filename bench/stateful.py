@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import UNARY
-from bench.environments import python_of, versions
+from bench.environments import python_of, scripts_at, versions
 from bench.procs import Server, free_port
 from bench.report import Check, Section
 from bench.runs import bench_server, send
@@ -164,13 +164,15 @@ class Side:
 
 
 @contextlib.contextmanager
-def running(name: str, seconds: float, errors: dict[str, int], **options: str) -> Iterator[Side]:
-    """A side that is ready."""
+def running(name: str, seconds: float, errors: dict[str, int], source: str = "", **options: str) -> Iterator[Side]:
+    """A side that is ready; ours is imported from a folder where one is given."""
     workspace = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
     ports = [free_port() for _ in range(3)]
     python = sys.executable if name == "ours" else python_of(name)
     given = {"workspace": str(workspace), "ports": ",".join(map(str, ports)), **options}
     server = bench_server(f"{name}-stateful", "stateful.py", python, **given)
+    if source:
+        server.source, server.scripts = source, scripts_at(source)
     side = Side(server, workspace, ports, seconds, {}, errors)
     try:
         side.found["ready (s)"] = side.begin()
