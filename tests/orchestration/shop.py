@@ -1,5 +1,6 @@
 """An importable Executor for the tests of Deployments."""
 
+import gc
 import os
 import time
 
@@ -31,6 +32,10 @@ class Shop(Executor):
         for doc in docs:
             doc.text += str(parameters.get("mark", "!"))
         return docs
+
+    @requests(on="/collections")
+    def collections(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        return DocList[Item]([Item(text=str(sum(one["collections"] for one in gc.get_stats())))])
 
     @requests(on="/count")
     async def count(self, doc: Item, **kwargs) -> Item:

@@ -30,6 +30,26 @@ def shop():
         yield deployment
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_requests_of_one_moment_do_not_wake_the_collector(shop, protocol):
+    from shop import Item
+
+    from jina import Client
+
+    async def load(client, rounds):
+        for _ in range(rounds):
+            await asyncio.gather(*[client.post("/price", [Item(text="pen")]) for _ in range(32)])
+        return int((await client.post("/collections", [Item()])).text[0])
+
+    async def both():
+        ports = dict(zip(["grpc", "http"], shop.ports, strict=True))
+        async with Client(host="127.0.0.1", port=ports[protocol], protocol=protocol, asyncio=True) as client:
+            return await load(client, 4), await load(client, 20)
+
+    before, after = asyncio.run(both())
+    assert after - before <= 2  # of 640 requests; with a threshold of 700 about one for each 60
+
+
 def test_post_gives_what_the_endpoint_declares(shop):
     from shop import Item, Priced
 
