@@ -86,9 +86,11 @@ def http_text() -> list[Arm]:
     return [
         Arm(bench_server("ours-http", "ours.py", protocol="http"), "http", request, b"HELLO WORLD"),
         Arm(bench_server("bare-http", "bare_http.py"), "http", request, b"HELLO WORLD"),
+        Arm(bench_server("granian", "bare_granian.py", python_of("granian")), "http", request, b"HELLO WORLD"),
         Arm(mosec, "http", http_request("/inference", TEXT), b"HELLO WORLD"),
         Arm(bench_server("litserve", "peer_litserve.py", python_of("litserve")), "http", request, b"HELLO", share=0.2),
         Arm(bench_server("bentoml", "peer_bentoml.py", python_of("bentoml")), "http", request, b"HELLO", share=0.1),
+        Arm(bench_server("ray-serve", "peer_ray.py", python_of("ray")), "http", request, b"HELLO", share=0.1),
         Arm(direct, "http", request, b"HELLO WORLD", share=0.2),
         Arm(default, "http", request, b"HELLO WORLD", share=0.1),
     ]
@@ -189,7 +191,7 @@ CASES = {
     "http_text": Case(
         "HTTP JSON, one short text",
         http_text,
-        (("bare-http", 2.5), ("mosec", 1.0), ("litserve", 1 / 8), ("jina3-http-direct", 1 / 8)),
+        (("bare-http", 1.6), ("mosec", 1.0), ("litserve", 1 / 8), ("jina3-http-direct", 1 / 8)),
         1000,
         32,
     ),
@@ -197,14 +199,14 @@ CASES = {
     "grpc_text": Case(
         "gRPC unary, one short text",
         grpc_text,
-        (("bare-grpc", 1.6), ("jina3-grpc-direct", 1 / 2), ("jina3-grpc-default", 1 / 6)),
+        (("bare-grpc", 0.25), ("jina3-grpc-direct", 1 / 3), ("jina3-grpc-default", 1 / 6)),
         1000,
         32,
     ),
     "grpc_vectors": Case(
         "gRPC, 100 documents of 768 float32, doubled",
         grpc_vectors,
-        (("bare-grpc", 2.5), ("jina3-grpc-direct", 1 / 8)),
+        (("bare-grpc", 0.9), ("jina3-grpc-direct", 1 / 4)),
         300,
         4,
     ),

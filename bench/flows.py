@@ -35,13 +35,17 @@ def pair(protocol: str, kind: str, request: bytes, expected: bytes, *, share: fl
 
 
 def flow_grpc() -> list[Arm]:
-    """One short text through two Executors, gRPC."""
-    return pair("grpc", "grpc", text_request(), b"HELLO WORLD", share=0.2, method=UNARY)
+    """One short text through two Executors, gRPC, beside a bare server without a gateway."""
+    request = text_request()
+    bare = Arm(bench_server("bare-grpc", "bare_grpc.py"), "grpc", request, b"HELLO WORLD", UNARY)
+    return [*pair("grpc", "grpc", request, b"HELLO WORLD", share=0.2, method=UNARY), bare]
 
 
 def flow_http() -> list[Arm]:
-    """One short text through two Executors, HTTP JSON."""
-    return pair("http", "http", http_request("/upper", TEXT), b"HELLO WORLD", share=0.1)
+    """One short text through two Executors, HTTP JSON, beside a bare server without a gateway."""
+    request = http_request("/upper", TEXT)
+    bare = Arm(bench_server("bare-http", "bare_http.py"), "http", request, b"HELLO WORLD")
+    return [*pair("http", "http", request, b"HELLO WORLD", share=0.1), bare]
 
 
 def flow_vectors() -> list[Arm]:
@@ -61,10 +65,12 @@ def flow_sse() -> list[Arm]:
 
 FLOWS = {
     "flow_grpc": Case(
-        "A Flow of two Executors, gRPC unary, one short text", flow_grpc, (("jina3-flow-grpc", 1 / 5),), 1000, 32
+        "A Flow of two Executors, gRPC unary, one short text", flow_grpc,
+        (("jina3-flow-grpc", 1 / 5), ("bare-grpc", 0.7)), 1000, 32,
     ),
     "flow_http": Case(
-        "A Flow of two Executors, HTTP JSON, one short text", flow_http, (("jina3-flow-http", 1 / 15),), 1000, 32
+        "A Flow of two Executors, HTTP JSON, one short text", flow_http,
+        (("jina3-flow-http", 1 / 15), ("bare-http", 2.5)), 1000, 32,
     ),
     "flow_vectors": Case(
         "A Flow of two Executors, gRPC, 100 documents of 768 float32", flow_vectors, (("jina3-flow-grpc", 1 / 8),),
