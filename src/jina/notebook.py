@@ -63,10 +63,10 @@ def escaped(text: str) -> str:
 def error_html(error: BaseException) -> str:
     """An error that is the value of a cell."""
     name, message, help_text = type(error).__name__, str(getattr(error, "message", error)), getattr(error, "help", "")
-    told = [_cut(line) for line in (*message.splitlines()[:3], *([f"help: {help_text}"] if help_text else []))]
+    shown = [_cut(line) for line in (*message.splitlines()[:3], *([f"help: {help_text}"] if help_text else []))]
     remote = _remote(error)[-6:]
     block = f'<pre style="margin:4px 0">{html.escape(chr(10).join(remote))}</pre>' if remote else ""
-    return box(name, "error", lines(told), block)
+    return box(name, "error", lines(shown), block)
 
 
 def traceback_lines(error: BaseException) -> list[str]:
@@ -121,9 +121,9 @@ def _remote(error: BaseException) -> list[str]:
     """The traceback of another process, which is a note of the error or of its cause."""
     cause = error.__cause__
     notes: list[Any] = [*getattr(cause, "__notes__", ()), *getattr(error, "__notes__", ())]
-    told = [line for note in notes for line in str(note).splitlines() if line.strip(" ^~")]
+    text_lines = [line for note in notes for line in str(note).splitlines() if line.strip(" ^~")]
     found: list[str] = []
-    for line, following in zip(told, [*told[1:], ""], strict=False):
+    for line, following in zip(text_lines, [*text_lines[1:], ""], strict=False):
         if line.strip() == "Traceback (most recent call last):":
             continue
         frame = _FRAME.fullmatch(line)

@@ -122,14 +122,14 @@ class Choice:
 
 def total(choices: Iterable[Choice]) -> Usage | None:
     """The tokens of all answers together; those of a prompt count once."""
-    told = [choice.usage for choice in choices if choice.usage is not None]
-    if not told:
+    usages = [choice.usage for choice in choices if choice.usage is not None]
+    if not usages:
         return None
     return Usage(
-        max(one.prompt_tokens for one in told),
-        sum(one.completion_tokens for one in told),
-        max(one.cached_tokens for one in told),
-        sum(one.reasoning_tokens for one in told),
+        max(one.prompt_tokens for one in usages),
+        sum(one.completion_tokens for one in usages),
+        max(one.cached_tokens for one in usages),
+        sum(one.reasoning_tokens for one in usages),
     )
 
 

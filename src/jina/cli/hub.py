@@ -168,8 +168,8 @@ def run_hub_build(options: argparse.Namespace) -> int:
     spec = from_namespace(HubBuildSpec, options)
     # An engine shows by itself what it does.
     with _shown("copy") if spec.daemonless else contextlib.nullcontext() as progress:
-        told = {"progress": progress} if progress else {}
-        built = build(Path(options.path), spec, lambda text: print(text, file=sys.stderr), **told)
+        watched = {"progress": progress} if progress else {}
+        built = build(Path(options.path), spec, lambda text: print(text, file=sys.stderr), **watched)
     if options.json:
         _print({"image": built.image, "digest": built.digest} if built.image else {"files": list(built.files)})
     elif built.image:
@@ -207,9 +207,9 @@ def run_hub_push(options: argparse.Namespace) -> int:
     before = {tag: _digest(store, repository, tag) for tag in spec.protected_tag}
     taken = sorted(tag for tag, digest in before.items() if digest)
     with _shown("push") as progress:
-        told = {"progress": progress} if progress else {}
+        watched = {"progress": progress} if progress else {}
         # Protected tags are given only when the digest is known.
-        pushed = push(package, store, repository, () if taken else tags, endpoints=endpoints, **told)
+        pushed = push(package, store, repository, () if taken else tags, endpoints=endpoints, **watched)
     if taken:
         _check_protected(named, taken, before, pushed)
         store.write_manifest(repository, store.manifest(repository, pushed.digest)[1], tags)

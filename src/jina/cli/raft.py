@@ -250,8 +250,8 @@ def run_raft_remove(options: argparse.Namespace) -> int:
     """Remove it from the group; 0 when that is agreed."""
     group = chosen_group(options)
     number = options.replica.isdecimal()
-    wish = {"replica": int(options.replica)} if number else {"id": options.replica}
-    group.change("remove", **wish)
+    which = {"replica": int(options.replica)} if number else {"id": options.replica}
+    group.change("remove", **which)
     print(f"{group.name}: {'replica ' if number else ''}{options.replica} is no longer a member")
     return 0
 
@@ -265,8 +265,8 @@ def add_raft_transfer(parser: argparse.ArgumentParser) -> None:
 def run_raft_transfer(options: argparse.Namespace) -> int:
     """Transfer the leadership; 0 when another replica leads."""
     group = chosen_group(options)
-    wish = {} if options.to is None else {"replica": options.to}
-    group.change("transfer", **wish)
+    which = {} if options.to is None else {"replica": options.to}
+    group.change("transfer", **which)
     print(f"{group.name}: the leadership was handed over")
     return 0
 

@@ -191,9 +191,9 @@ class Feed:
         """Ask, compute and encode; on a thread, as much comes of a large service."""
         began = time.thread_time()
         try:
-            told = msgspec.json.decode(self._ask(b"{}"))
-            if "status" in told:
-                state = dict(self.model.update(self._wall(), told))
+            answer = msgspec.json.decode(self._ask(b"{}"))
+            if "status" in answer:
+                state = dict(self.model.update(self._wall(), answer))
             else:
                 state = {**self._sent, "problems": ["the supervisor of this process does not answer"]}
         except Exception as error:  # noqa: BLE001 - the next turn may succeed

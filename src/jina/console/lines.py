@@ -79,13 +79,13 @@ class Lines:
         last, silent = 0, 0
         yield b":\n\n"
         while not self._stopped.is_set():
-            told = msgspec.json.decode(await asyncio.to_thread(self._ask, dumps({"logs": last})))
-            lost = told.get("lost", 0)
-            lines = [line for line in told.get("logs", ()) if self._wanted.has(line)]
+            answer = msgspec.json.decode(await asyncio.to_thread(self._ask, dumps({"logs": last})))
+            lost = answer.get("lost", 0)
+            lines = [line for line in answer.get("logs", ()) if self._wanted.has(line)]
             data = event("dropped", {"count": lost}) if lost else b""
             data += b"".join(event("log", _shown(line)) for line in lines)
-            more = bool(told.get("logs")) and told.get("last", 0) > last
-            last = told.get("last", last)
+            more = bool(answer.get("logs")) and answer.get("last", 0) > last
+            last = answer.get("last", last)
             silent = 0 if data else silent + 1
             if data:
                 yield data

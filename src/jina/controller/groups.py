@@ -280,15 +280,15 @@ class StatefulGroup:
 
     def reconcile(self, seconds: float, say: Say) -> None:
         """Take one step after the other until it is as wanted; raises `DeadlineExceeded` with what it waited for."""
-        deadline, told = time.monotonic() + seconds, ""
+        deadline, last = time.monotonic() + seconds, ""
         while True:
             seen, step = self.advance(say)
             if isinstance(step, Done):
                 return
             reason = str(step) if isinstance(step, Wait) else ""
-            if reason and reason != told:
+            if reason and reason != last:
                 say(f"{self.name}: waiting: {reason}")
-                told = reason
+                last = reason
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
                     f"{self.name} is not as wanted after {seconds:g} s: {reason or step}{_advice(seen)}",
@@ -504,12 +504,12 @@ def reconcile_for_ever(api: Api, seconds: float, say: Say, wait: Callable[[float
 
     What one group cannot do now is said once, and does not keep it from the others.
     """
-    told: dict[str, str] = {}
+    last_lines: dict[str, str] = {}
     while not wait(seconds):
         for name, line in _once(api, say):
-            if line and told.get(name) != line:
+            if line and last_lines.get(name) != line:
                 say(f"{name}: {line}")
-            told[name] = line
+            last_lines[name] = line
 
 
 def _once(api: Api, say: Say) -> Iterator[tuple[str, str]]:

@@ -171,15 +171,15 @@ class File(BaseDocWithoutId):
 
     def wire_fields(self) -> dict[str, Any]:
         """What travels between processes; see `by_name`."""
-        told: dict[str, Any] = {"name": self.name, "media_type": self.media_type}
+        members: dict[str, Any] = {"name": self.name, "media_type": self.media_type}
         names = _offers.get()
         if names is not None and self.size > LARGE:
             if id(self) not in names:  # writers look at large values before they write
                 names[id(self)] = self._offered()
-            return {**told, "upload": names[id(self)]}
+            return {**members, "upload": names[id(self)]}
         if self._path and self.size > MOST_IN_JSON:
             raise ValueError(f"the file has {self.size} bytes, more than the {MOST_IN_JSON} that a message may hold")
-        return {**told, "data": self.read()}
+        return {**members, "data": self.read()}
 
     def _offered(self) -> str:
         if self._path:
@@ -191,5 +191,5 @@ class File(BaseDocWithoutId):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
-        told = {"type": "string", "format": "binary", "title": cls.__name__, KIND: "file"}
-        return {**told, ACCEPTS: list(cls.accepts)} if cls.accepts else told
+        schema = {"type": "string", "format": "binary", "title": cls.__name__, KIND: "file"}
+        return {**schema, ACCEPTS: list(cls.accepts)} if cls.accepts else schema

@@ -257,8 +257,8 @@ def _with_images(plain: PlainCall, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             values[name] = opened(values[name])
         except ValueError as error:
-            told = {"type": "image", "loc": ["body", name], "msg": str(error), "input": None}
-            raise InvalidArguments(f"{name}: {error}", errors=[told]) from None
+            fault = {"type": "image", "loc": ["body", name], "msg": str(error), "input": None}
+            raise InvalidArguments(f"{name}: {error}", errors=[fault]) from None
     return values
 
 

@@ -411,8 +411,8 @@ class DiscoveredReplicas:
                     self._log.info("%s gets no more requests", self._name(address))
                 case "close":
                     self._connector.in_background(self._connector.drop(self._upstreams.pop(address)[0]))
-        told = (self._upstreams[address][1] for address in self._roster.serving)
-        if any(not self._service.knows(self._node.name, endpoints) for endpoints in told):
+        serving = (self._upstreams[address][1] for address in self._roster.serving)
+        if any(not self._service.knows(self._node.name, endpoints) for endpoints in serving):
             self._connector.in_background(self._learn())
         if self._looking is None and self._roster.leaving:
             self._looking = asyncio.get_running_loop().create_task(self._look())

@@ -124,9 +124,9 @@ class _StepMeter:
         self.meter = WaitMeter() if self.scaler is None else self.scaler.meter
         self.load = StepLoad(0, 0.0, 0, None)
         """The newest figures; any thread may read them."""
-        self._told: dict[Upstream, Load] = {}
+        self._reported: dict[Upstream, Load] = {}
         """What workers elsewhere told last."""
-        self._told_done = 0
+        self._reported_done = 0
 
     def observe(self, now: float) -> bool:
         """Take a sample; returns whether another number of replicas is wanted than before."""
@@ -138,12 +138,12 @@ class _StepMeter:
         self.load = StepLoad(sample.waiting, self.meter.wait, sample.replicas, wanted)
         return before != wanted
 
-    def tell(self, told: dict[Upstream, Load]) -> None:
-        """What workers elsewhere tell of themselves; one that is new counts from now on."""
-        for upstream, load in told.items():
-            if upstream in self._told:
-                self._told_done += max(0, load.done - self._told[upstream].done)
-        self._told = told
+    def report(self, loads: dict[Upstream, Load]) -> None:
+        """What workers elsewhere report of themselves; one that is new counts from now on."""
+        for upstream, load in loads.items():
+            if upstream in self._reported:
+                self._reported_done += max(0, load.done - self._reported[upstream].done)
+        self._reported = loads
 
     def _sample(self, now: float) -> Sample:
         held = sum(part.held for part in self.step.parts)
@@ -153,10 +153,10 @@ class _StepMeter:
             waiting += sum(upstream.waiting for upstream in part.upstreams)
             in_flight += part.in_flight
             done += part.done
-        if self._told:  # by the workers themselves: other gateways may send them requests as well
-            waiting = sum(one.waiting for one in self._told.values())
-            in_flight = max(in_flight, sum(one.in_flight for one in self._told.values()))
-            done = self._told_done
+        if self._reported:  # by the workers themselves: other gateways may send them requests as well
+            waiting = sum(one.waiting for one in self._reported.values())
+            in_flight = max(in_flight, sum(one.in_flight for one in self._reported.values()))
+            done = self._reported_done
         return Sample(now, waiting + held, in_flight + held, done, replicas)
 
 
@@ -235,12 +235,12 @@ class LoadSampler:
             for one in self._steps.values():
                 if one.scaler is not None:
                     upstreams = [upstream for part in one.step.parts for upstream in part.upstreams]
-                    found = await asyncio.gather(*map(_told, upstreams))
-                    one.tell({upstream: told for upstream, told in zip(upstreams, found, strict=True) if told})
+                    found = await asyncio.gather(*map(_load_of, upstreams))
+                    one.report({upstream: load for upstream, load in zip(upstreams, found, strict=True) if load})
             await asyncio.sleep(2 * INTERVAL)
 
 
-async def _told(upstream: Upstream) -> Load | None:
+async def _load_of(upstream: Upstream) -> Load | None:
     try:
         async with asyncio.timeout(_ASKED):
             return await upstream.load()

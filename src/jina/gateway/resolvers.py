@@ -121,14 +121,14 @@ class DnsResolver:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._closed.is_set():
-            hosts, failure = self._asked()
+            hosts, failure = self._looked_up()
             try:
                 loop.call_soon_threadsafe(self._take, hosts, failure)
             except RuntimeError:  # the loop has ended
                 return
             self._closed.wait(self._interval * _rng.uniform(0.8, 1.0))
 
-    def _asked(self) -> tuple[list[str], str]:
+    def _looked_up(self) -> tuple[list[str], str]:
         try:
             hosts = list(self._lookup(self._host, self._port))
         except (OSError, UnicodeError) as error:

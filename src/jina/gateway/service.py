@@ -234,7 +234,7 @@ class GatewayService:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
-        return list(await asyncio.gather(*(_asked(name, step) for name, step in self.steps.items())))
+        return list(await asyncio.gather(*(_route_of(name, step) for name, step in self.steps.items())))
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process and of its workers on this machine as text."""
@@ -322,7 +322,7 @@ class GatewayService:
         return info is not None and info.is_generator
 
 
-async def _asked(name: str, step: Replicas | Shards) -> Route:
+async def _route_of(name: str, step: Replicas | Shards) -> Route:
     started = time.time()
     await step.ready()
     return Route(name, started, time.time())

@@ -653,12 +653,12 @@ def _code(files: Iterable[Entry], folder: Path) -> list[Entry]:
 
 def _history(base: Base, created: str, steps: Iterable[str]) -> list[dict[str, Any]]:
     """A step for each layer, which is how engines say the size of one; some bases tell of none."""
-    told = base.config.get("history")
-    told = [step for step in told if isinstance(step, dict)] if isinstance(told, list) else []
+    history = base.config.get("history")
+    history = [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
     layers = len(base.manifest.layers)
-    if sum(not step.get("empty_layer") for step in told) != layers:
-        told = [{"created": created, "created_by": "the base image"}] * layers
-    return [*told, *({"created": created, "created_by": f"jina hub build: {step}"} for step in steps)]
+    if sum(not step.get("empty_layer") for step in history) != layers:
+        history = [{"created": created, "created_by": "the base image"}] * layers
+    return [*history, *({"created": created, "created_by": f"jina hub build: {step}"} for step in steps)]
 
 
 def _config(base: Base, made: Build, contents: list[str], steps: Iterable[str]) -> dict[str, Any]:

@@ -367,7 +367,7 @@ class RegistryStore:
             try:
                 return answer, _bounded(answer)
             except (HTTPError, OSError) as error:
-                waits.after(self.told(error))
+                waits.after(self.explained(error))
 
     # --- uploads --------------------------------------------------------------------------------------------------
 
@@ -420,7 +420,7 @@ class RegistryStore:
                     place = self._location(answer)
                     begun.keep(place)
             except (HTTPError, OSError, NotFound, _OutOfPlace) as error:  # it is asked below what it has
-                waits.after(self.told(error), getattr(error, "retry_after", None) or None)
+                waits.after(self.explained(error), getattr(error, "retry_after", None) or None)
             else:
                 return place
             begin, place = self._stands_at(repository, place, waits)
@@ -438,7 +438,7 @@ class RegistryStore:
             except ConfigError as error:
                 raise _Restart from error
             except (HTTPError, OSError) as error:
-                waits.after(self.told(error))
+                waits.after(self.explained(error))
                 continue
             last = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", answer.headers.get("Range", ""))
             # Of an upload without a byte some registries say 0-0, as of one with a single byte, which we never send.
@@ -453,7 +453,7 @@ class RegistryStore:
             except (NotFound, _OutOfPlace) as error:
                 raise _Restart from error
             except (HTTPError, OSError) as error:
-                waits.after(self.told(error))
+                waits.after(self.explained(error))
                 if self.has_blob(repository, blob.digest):
                     return
             else:
@@ -497,8 +497,8 @@ class RegistryStore:
                 waits.after(error, error.retry_after or None)
             except (HTTPError, OSError) as error:
                 if _is_certificate(error):
-                    raise self.told(error) from error
-                waits.after(self.told(error))
+                    raise self.explained(error) from error
+                waits.after(self.explained(error))
 
     def _once(
         self, method: str, place: str, scope: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
@@ -611,7 +611,7 @@ class RegistryStore:
             return _OutOfPlace(text)
         return ConfigError(text) if answer.status < 500 else BadServer(text)
 
-    def told(self, error: Exception) -> Exception:
+    def explained(self, error: Exception) -> Exception:
         """An error of a connection as one of ours; others as they are."""
         if not isinstance(error, HTTPError | OSError) or isinstance(error, RemoteError | ConfigError):
             return error
@@ -665,10 +665,10 @@ class _Download:
                 data = self._answer.read1(size)  # what there is: `read` loses all of it where a connection breaks
             except (HTTPError, OSError, Unavailable) as error:
                 self.close()
-                told = self._store.told(error)
+                explained = self._store.explained(error)
                 if _is_certificate(error):
-                    raise told from error
-                self._waits.after(told, getattr(error, "retry_after", None) or None)
+                    raise explained from error
+                self._waits.after(explained, getattr(error, "retry_after", None) or None)
                 continue
             except _OutOfPlace:  # there is nothing behind what came
                 raise self._short() from None

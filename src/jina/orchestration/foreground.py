@@ -78,8 +78,8 @@ def serve_plan(options: Mapping[str, Any], where: str = "jina executor") -> int:
             help="JINA_PLAN=stdin is for containers that `uses='docker://...'` starts; unset it",
         ) from None
     own = {name: options[name] for name in ("uses", "extra_search_paths") if name in options}
-    told = {**own, **given.options, "quiet": True}  # where it listens is for its gateway alone
-    deployment = Deployment.from_command_line(told, where.removeprefix("jina "))
+    arguments = {**own, **given.options, "quiet": True}  # where it listens is for its gateway alone
+    deployment = Deployment.from_command_line(arguments, where.removeprefix("jina "))
     stop = Stop()
     threading.Thread(target=_end_with_input, args=(stop,), name="lifeline", daemon=True).start()
 

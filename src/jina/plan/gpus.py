@@ -59,15 +59,15 @@ class Placement:
 
         Raises `ConfigError` where the machine has not what is asked for.
         """
-        wish = (spec.env or {}).get(VARIABLE, self._inventory.variable)
-        if spec.gpus is None and wish.startswith(_TURNS):
-            dealt = self._in_turn(wish.removeprefix(_TURNS), place)
+        wanted = (spec.env or {}).get(VARIABLE, self._inventory.variable)
+        if spec.gpus is None and wanted.startswith(_TURNS):
+            dealt = self._in_turn(wanted.removeprefix(_TURNS), place)
             return [{VARIABLE: dealt[number % len(dealt)]} for number in range(workers)]
         if spec.gpus is None:
             return [{} for _ in range(workers)]
         given: Any = spec.gpus
         order = {} if self._inventory.variable or ORDER in (spec.env or {}) else _BY_BUS
-        return [{**order, VARIABLE: ",".join(gpus)} for gpus in self._wished(given, workers, f"{place}: gpus")]
+        return [{**order, VARIABLE: ",".join(gpus)} for gpus in self._wanted(given, workers, f"{place}: gpus")]
 
     def of_containers(self, spec: DeploymentSpec, workers: int, place: str) -> list[str]:
         """For each of the workers what its container gets: `all`, a number of GPUs, `device=0,1`, or nothing.
@@ -86,17 +86,17 @@ class Placement:
                 return [str(given)] * workers
         return [f"device={one[VARIABLE]}" for one in self.environments(spec, workers, place)]
 
-    def _wished(self, wish: Any, workers: int, place: str) -> Sequence[Sequence[str]]:
-        if wish == 0:
+    def _wanted(self, wanted: Any, workers: int, place: str) -> Sequence[Sequence[str]]:
+        if wanted == 0:
             return [()] * workers
         found = self._inventory.gpus()
-        if wish == "all":  # of none, too: so programs run where they are written as where they are served
+        if wanted == "all":  # of none, too: so programs run where they are written as where they are served
             return [_names(found)] * workers
         if not found:
             raise ConfigError(f"{place}: no GPU was found on this machine", help="`nvidia-smi -L` lists them")
-        if isinstance(wish, list):
-            return _shared_out([_known(name, found, place) for name in wish], workers, place)
-        return [self._taken(Fraction(str(wish)), _names(found), place) for _ in range(workers)]
+        if isinstance(wanted, list):
+            return _shared_out([_known(name, found, place) for name in wanted], workers, place)
+        return [self._taken(Fraction(str(wanted)), _names(found), place) for _ in range(workers)]
 
     def _taken(self, amount: Fraction, names: Sequence[str], place: str) -> Sequence[str]:
         """The GPUs of one worker: so many whole ones, or the least used one that has room."""
@@ -114,26 +114,26 @@ class Placement:
             self._loads[name] = self._loads.get(name, Fraction(0)) + part
         return chosen
 
-    def _in_turn(self, wish: str, place: str) -> Sequence[str]:
+    def _in_turn(self, wanted: str, place: str) -> Sequence[str]:
         """Jina 3's `RR`, `RR0:2`, `RR1,3` and `RRGPU-1,GPU-2`: the GPUs that workers get in turn."""
-        named = [name.strip() for name in wish.split(",") if name.strip()]
-        if named and not _SLICE.fullmatch(wish) and not all(name.lstrip("-").isdigit() for name in named):
+        named = [name.strip() for name in wanted.split(",") if name.strip()]
+        if named and not _SLICE.fullmatch(wanted) and not all(name.lstrip("-").isdigit() for name in named):
             return named  # of UUIDs the machine need not be asked
         count = len(self._inventory.gpus())
-        if not count and not (named and _SLICE.fullmatch(wish) is None):
+        if not count and not (named and _SLICE.fullmatch(wanted) is None):
             return [""]  # none of none, as `all`: programs run where they are written as where they are served
-        dealt = list(_numbers(wish, named, count))
+        dealt = list(_numbers(wanted, named, count))
         outside = [number for number in dealt if not 0 <= number < count]
         if outside or not dealt:
             what = f"there is no GPU {outside[0]}" if outside else "it selects none"
-            raise ConfigError(f"{place}: {VARIABLE}: '{_TURNS}{wish}' on a machine with {count} GPU(s): {what}")
+            raise ConfigError(f"{place}: {VARIABLE}: '{_TURNS}{wanted}' on a machine with {count} GPU(s): {what}")
         return [str(number) for number in dealt]
 
 
-def _numbers(wish: str, named: Sequence[str], count: int) -> Iterator[int]:
-    if not wish:
+def _numbers(wanted: str, named: Sequence[str], count: int) -> Iterator[int]:
+    if not wanted:
         yield from range(count)
-    elif (match := _SLICE.fullmatch(wish)) is not None:
+    elif (match := _SLICE.fullmatch(wanted)) is not None:
         yield from range(count)[slice(*(int(part) if part else None for part in match.groups()))]
     else:
         yield from map(int, named)

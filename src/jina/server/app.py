@@ -150,7 +150,7 @@ class MountedApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._cors and scope["method"] == "OPTIONS" and (asked := _asked(scope)) is not None:
+        if self._cors and scope["method"] == "OPTIONS" and (asked := _preflight(scope)) is not None:
             await _respond(send, 200, b"", asked)
             return
         answer = _Answer(self._gate, send, cors=self._cors, health=_is_health(scope))
@@ -191,7 +191,7 @@ def _is_health(scope: Scope) -> bool:
     return scope["method"] in {"GET", "HEAD"} and path_of(scope) == "/"
 
 
-def _asked(scope: Scope) -> list[Header] | None:
+def _preflight(scope: Scope) -> list[Header] | None:
     """The headers that answer a preflight request (https://fetch.spec.whatwg.org/#cors-preflight-fetch)."""
     headers = dict(scope["headers"])
     method = headers.get(b"access-control-request-method")

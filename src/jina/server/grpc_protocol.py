@@ -154,7 +154,7 @@ class Call:
     # What most calls never change is kept by the class.
     _messages: Messages | None = None
     """What takes the messages out of the parts in which they come."""
-    _came: deque[bytes] | tuple[()] = ()
+    _received: deque[bytes] | tuple[()] = ()
     _came_bytes = 0
     """Bytes that came and are not used."""
     _unread = 0
@@ -221,7 +221,7 @@ class Call:
 
     async def read(self) -> bytes | None:
         """The next message of the client; None where there is none."""
-        while not self._came:
+        while not self._received:
             if self.ended:
                 return None
             self._reader = asyncio.get_running_loop().create_future()
@@ -229,10 +229,10 @@ class Call:
                 await self._reader
             finally:
                 self._reader = None
-        assert isinstance(self._came, deque)
-        message = self._came.popleft()
+        assert isinstance(self._received, deque)
+        message = self._received.popleft()
         self._unread -= len(message) + _OF_MESSAGE
-        if not self._came:
+        if not self._received:
             self._connection.settle(self)
         return message
 
@@ -247,7 +247,7 @@ class Call:
     @property
     def is_unread(self) -> bool:
         """Whether complete messages wait for the method."""
-        return bool(self._came)
+        return bool(self._received)
 
     @property
     def pending(self) -> int:
@@ -312,9 +312,9 @@ class Call:
         if ended and messages.held:
             raise WireError(Code.INTERNAL, "the call ended within a message")
         if self._streams:
-            if isinstance(self._came, tuple):
-                self._came = deque()
-            self._came.extend(found)
+            if isinstance(self._received, tuple):
+                self._received = deque()
+            self._received.extend(found)
             self._unread += sum(len(one) + _OF_MESSAGE for one in found)
             if self._reader is not None and not self._reader.done() and (found or ended):
                 self._reader.set_result(None)
@@ -425,7 +425,7 @@ class Call:
             self._timer.cancel()
             self._timer = None
         if self._messages is not None:
-            self._came, self._unread, self._messages = (), 0, None
+            self._received, self._unread, self._messages = (), 0, None
 
 
 class _Waiting(OnTransport):

@@ -388,9 +388,9 @@ def _place_in_query(error: ValidationFailed, exchange: Exchange) -> None:
             moved = ["query" if "documents" in places else "form", *_in_document(inner)]
         else:
             moved = place
-        told, now = (".".join(map(str, one)) for one in (place, moved))
-        if told and told != now:
-            error.reword(error.message.replace(f": {told}: ", f": {now}: ", 1))
+        before, after = (".".join(map(str, one)) for one in (place, moved))
+        if before and before != after:
+            error.reword(error.message.replace(f": {before}: ", f": {after}: ", 1))
         fault["loc"] = moved
 
 

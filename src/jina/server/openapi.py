@@ -122,7 +122,7 @@ def about(endpoints: Iterable[EndpointInfo]) -> str:
 def _tags(endpoints: Iterable[EndpointInfo]) -> list[dict[str, str]]:
     """The Executors by name, with the first line of what each says of itself."""
     found = {info.executor: info.about.partition("\n")[0] for info in endpoints if info.executor}
-    return [{"name": name, **({"description": told} if told else {})} for name, told in found.items()]
+    return [{"name": name, **({"description": text} if text else {})} for name, text in found.items()]
 
 
 def _add_extra(
@@ -282,9 +282,9 @@ def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[
     body["content"] |= _file_bodies(info, document)
     if not info.is_generator and file_field(info.output_schema) is not None:
         answer = operation["responses"]["200"]
-        told = {"schema": _CONTENT}
+        raw = {"schema": _CONTENT}
         accepted = _media_types(info.output_schema, file_field(info.output_schema) or "")
-        operation["responses"]["200"] = {**answer, "content": {**answer["content"], **dict.fromkeys(accepted, told)}}
+        operation["responses"]["200"] = {**answer, "content": {**answer["content"], **dict.fromkeys(accepted, raw)}}
     return {**operation, "parameters": _query_of(info, parameters, needs_parameters)}, {
         **operation,
         "requestBody": body,
@@ -320,8 +320,8 @@ def _query_of(info: EndpointInfo, parameters: Any, needs_parameters: bool) -> li
     schema = info.input_schema
     found = []
     for name, kind in info.flat_fields.items():
-        told = schema.get("properties", {}).get(name, {})
-        own = {key: told[key] for key in _OF_FIELDS if told.get(key) is not None}
+        field = schema.get("properties", {}).get(name, {})
+        own = {key: field[key] for key in _OF_FIELDS if field.get(key) is not None}
         description = own.pop("description", None)
         found.append(
             {
@@ -343,7 +343,7 @@ def example_of(schema: Mapping[str, Any]) -> Any:
     if examples := schema.get("examples"):
         return examples[0] if isinstance(examples, list) else None
     fields = schema.get("properties", {})
-    given = {name: told["examples"][0] for name, told in fields.items() if _is_list(told.get("examples"))}
+    given = {name: field["examples"][0] for name, field in fields.items() if _is_list(field.get("examples"))}
     return given if given and set(schema.get("required", ())) <= given.keys() else None
 
 
@@ -394,10 +394,10 @@ def _request_body(document: Any, parameters: Any, *, needs_parameters: bool, exa
         },
         "required": ["data", "parameters"] if needs_parameters else ["data"],
     }
-    told: dict[str, Any] = {"schema": envelope}
+    as_json: dict[str, Any] = {"schema": envelope}
     if example is not None:
-        told["example"] = {"data": [example]}
-    return {"required": True, "content": {"application/json": told, DOCUMENTS: {"schema": _BINARY}}}
+        as_json["example"] = {"data": [example]}
+    return {"required": True, "content": {"application/json": as_json, DOCUMENTS: {"schema": _BINARY}}}
 
 
 def _reply_of(result: Any) -> dict[str, Any]:

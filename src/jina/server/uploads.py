@@ -55,25 +55,25 @@ class FieldKind:
 
 def field_kinds(schema: Mapping[str, Any]) -> dict[str, FieldKind]:
     """What each field of a class takes, by its JSON Schema."""
-    return {name: _kind_of(told, schema.get("$defs", {})) for name, told in schema.get("properties", {}).items()}
+    return {name: _kind_of(field, schema.get("$defs", {})) for name, field in schema.get("properties", {}).items()}
 
 
-def _kind_of(told: Any, definitions: Mapping[str, Any]) -> FieldKind:
-    if not isinstance(told, Mapping):
+def _kind_of(field: Any, definitions: Mapping[str, Any]) -> FieldKind:
+    if not isinstance(field, Mapping):
         return FieldKind("json")
-    if isinstance(target := told.get("$ref"), str):
-        told = definitions.get(target.removeprefix("#/$defs/"), {})
-    choices = [one for one in told.get("anyOf", ()) if one.get("type") != "null"]
+    if isinstance(target := field.get("$ref"), str):
+        field = definitions.get(target.removeprefix("#/$defs/"), {})
+    choices = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
     if len(choices) == 1:
         return _kind_of(choices[0], definitions)
-    if told.get("x-jina") == "file":
-        return FieldKind("file", tuple(told.get("x-media-types", ())))
-    if "tensor/array shape" in told:
+    if field.get("x-jina") == "file":
+        return FieldKind("file", tuple(field.get("x-media-types", ())))
+    if "tensor/array shape" in field:
         return FieldKind("array")
-    if told.get("type") == "string":
-        return FieldKind({"binary": "bytes", "base64": "base64"}.get(told.get("format", ""), "text"))
-    if told.get("type") == "array":
-        inner = _kind_of(told.get("items"), definitions)
+    if field.get("type") == "string":
+        return FieldKind({"binary": "bytes", "base64": "base64"}.get(field.get("format", ""), "text"))
+    if field.get("type") == "array":
+        inner = _kind_of(field.get("items"), definitions)
         return FieldKind(inner.kind, inner.accepts, many=True) if not inner.many else FieldKind("json")
     return FieldKind("json")
 

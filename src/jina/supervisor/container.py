@@ -147,10 +147,10 @@ def _stand_by(pipe: int) -> None:
             if descriptor > 2 and descriptor != pipe:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
-        told = b""
+        lines = b""
         while chunk := os.read(pipe, 1 << 16):
-            told += chunk  # a few short lines
-        if last := json.loads(told.splitlines()[-1] if told else b"{}"):
+            lines += chunk  # a few short lines
+        if last := json.loads(lines.splitlines()[-1] if lines else b"{}"):
             _remove(last["engine"], last["name"], starting=last["starting"])
         code = 0
     finally:
@@ -454,8 +454,8 @@ class Container:
         host = f"[{self.network.host}]" if ":" in self.network.host else self.network.host
         if not self.network.published:
             return f"{host}:{port}"
-        told = await asyncio.to_thread(self._engine.ask, "port", self.name, f"{port}/tcp")
-        return f"{host}:{told.rpartition(':')[2]}" if told else ""
+        answer = await asyncio.to_thread(self._engine.ask, "port", self.name, f"{port}/tcp")
+        return f"{host}:{answer.rpartition(':')[2]}" if answer else ""
 
     async def check_consensus(self) -> None:
         """Raise where a stateful Executor is in an image of Jina 3, whose replicas know nothing of ours."""

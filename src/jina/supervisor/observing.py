@@ -127,12 +127,12 @@ class ServicesHere:
         found = []
         for pid, name in status_socket.names():
             try:
-                told = msgspec.json.decode(status_socket.ask_one(name, b""), type=_Named)
+                named = msgspec.json.decode(status_socket.ask_one(name, b""), type=_Named)
             except TimeoutError:
-                told = _Named(f"process {pid}", "hung")
+                named = _Named(f"process {pid}", "hung")
             except (OSError, msgspec.DecodeError):
                 continue
-            found.append({"id": name.partition(status_socket.prefix())[2], "name": told.name, "state": told.state})
+            found.append({"id": name.partition(status_socket.prefix())[2], "name": named.name, "state": named.state})
         return found
 
     def ask(self, ident: str) -> Callable[[bytes], bytes]:
