@@ -33,6 +33,20 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--part {part}: write K/N with 1 <= K <= N, such as 1/3")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """A module that is marked as a whole with what `-m` leaves out is not even imported: that takes its time, too."""
+    expression = config.option.markexpr
+    if not re.fullmatch(r"not \w+( and not \w+)*", expression) or not re.fullmatch(
+        r"test_\w+\.py", collection_path.name
+    ):
+        return None
+    marked = re.search(
+        r"^pytestmark = .*?(?:\n\n|\Z)", collection_path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    left_out = set(re.findall(r"not (\w+)", expression))
+    return True if marked and left_out & set(re.findall(r"pytest\.mark\.(\w+)", marked[0])) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session):
     """Without the garbage collector: all that is made stays, and looking through it again and again takes its time."""

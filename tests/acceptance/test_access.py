@@ -363,6 +363,7 @@ def test_the_client_waits_as_long_as_it_is_told(ports, protocol, key, monkeypatc
     assert caught.value.retry_after == pytest.approx(600, abs=60)
 
 
+@pytest.mark.slow
 def test_the_client_of_what_was_started_has_a_key_of_its_own(guarded):
     _, running = guarded
     (text,) = running.post("/open", Token(text="a"), return_type=None).texts

@@ -147,6 +147,7 @@ def impatient():
         yield running
 
 
+@pytest.mark.slow
 def test_a_silent_step(impatient, protocol):
     """The answer names it, the option, and comes in time; its handler is cancelled; the Flow goes on."""
     port = ports_of(impatient)[protocol]

@@ -45,6 +45,7 @@ def test_over_http(flow, pattern):
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "websocket"])
 def test_over_other_protocols(flow, protocol):
     port = flow.port[0] if protocol == "grpc" else flow.port[2]

@@ -168,6 +168,7 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
     assert not result.keys() & {1, 99999999999}
 
 
+@pytest.mark.slow
 def test_a_service_tells_another_user_nothing_of_itself():
     with serve_status(lambda _: b"a secret"):
         name = next(name for pid, name in names() if pid == os.getpid())

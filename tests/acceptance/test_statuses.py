@@ -311,6 +311,7 @@ def health(port):
         return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
 
 
+@pytest.mark.slow
 def test_worker_down():
     """Requests in flight and later ones."""
     with Deployment(uses=Desk, protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True, restart_limit=0) as served:

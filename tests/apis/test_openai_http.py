@@ -264,6 +264,7 @@ def test_rerank(server):
     assert [(one["index"], one["document"]["text"]) for one in results] == [(1, "cab"), (2, "ab")]
 
 
+@pytest.mark.slow
 def test_the_endpoint_by_other_protocols(server):
     answer = server.post("/../chat", json={"data": [{"messages": user("you")}]})
     assert '{"text":"Hello"}' in answer.text

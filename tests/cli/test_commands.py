@@ -228,6 +228,7 @@ def test_hub_build_writes_the_dockerfile_once(tmp_path):
     assert run("hub", "build", str(tmp_path / "x"), "--dockerfile-only", "--force").returncode == 0
 
 
+@pytest.mark.slow
 def test_building_an_image_without_an_engine_says_what_does_without(tmp_path, monkeypatch):
     assert run("hub", "new", "--name", "X", "--path", str(tmp_path / "x")).returncode == 0
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -504,6 +504,7 @@ def test_death_of_the_worker_fails_what_is_in_flight(connect_child):
     run(main(), timeout=40)
 
 
+@pytest.mark.slow
 def test_death_in_the_middle_of_large_messages(connect_child):
     async def main():
         async with connect_child() as (upstream, child):

@@ -172,6 +172,7 @@ def test_named_log_configurations(name):
         assert deployment.post("/list", Item(), return_type=DocList[Item]).text == ["another"]
 
 
+@pytest.mark.slow
 def test_new_pydantic_and_docarray_are_allowed_and_here():
     """Jina 3 needs old ones: its HTTP gateway fails with today's. The other tests of this file run on these."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]

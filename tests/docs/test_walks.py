@@ -96,6 +96,7 @@ def test_every_file_that_the_page_names_exists():
     assert [file for file in agents if not (ROOT / file).is_file()] == []
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_this_tree(report):
     figures = report["figures"]
     files = list(SOURCE.rglob("*.py"))

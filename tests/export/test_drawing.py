@@ -40,12 +40,14 @@ def test_boxes_do_not_overlap(picture, vertical):
     assert all(apart(one, other) for one, other in itertools.combinations(found, 2))
 
 
+@pytest.mark.slow
 @given(pictures(), st.booleans())
 @DRAWN
 def test_lines_do_not_run_through_boxes(picture, vertical):
     check_lines(draw(picture, vertical=vertical))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [CHAIN, dense(50, 190), dense(60, 90, seed=3)], ids=["chain", "dense", "deep"])
 @pytest.mark.parametrize("vertical", [False, True])
 def test_lines_between_bands_run_around_boxes(picture, vertical):

@@ -41,8 +41,11 @@ def environment(monkeypatch):
     monkeypatch.setenv("JINA_LOG_LEVEL", "ERROR")
 
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def objects_of(text):
-    return list(yaml.safe_load_all(text))
+    return list(yaml.load_all(text, LOADER))
 
 
 def exported(flow, namespace=None, **options):
@@ -55,7 +58,7 @@ def containers():
     """Every container of every golden file, with where it stands."""
     for path, text in files(GOLDEN).items():
         if path.endswith("compose.yml"):
-            for name, one in yaml.safe_load(text)["services"].items():
+            for name, one in yaml.load(text, LOADER)["services"].items():
                 yield f"{path} {name}", [word.replace("$$", "$") for word in one["command"]]
             continue
         for one in objects_of(text):

@@ -94,6 +94,7 @@ def test_arguments_of_the_constructor_go_under_with(package, tmp_path):
     assert again.foo == "overridden"
 
 
+@pytest.mark.slow
 @sentence(24, 76)
 def test_the_dockerfile_is_generated_from_the_package(tmp_path):
     hub_new(tmp_path, "", "--name", "MyExecutor")

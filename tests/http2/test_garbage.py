@@ -102,14 +102,14 @@ async def settled(server):
             await asyncio.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["ngh2", "h2"])
+@pytest.fixture(scope="module", params=["ngh2", pytest.param("h2", marks=pytest.mark.slow)])
 def server(request):
     with serving(request.param, "notes") as started:
         started.engine = request.param
         yield started
 
 
-@pytest.fixture(scope="module", params=["ngh2", "h2"])
+@pytest.fixture(scope="module", params=["ngh2", pytest.param("h2", marks=pytest.mark.slow)])
 def encrypted(request, tmp_path_factory):
     with serving(request.param, "notes", certificate(tmp_path_factory.mktemp("tls"))) as started:
         started.engine = request.param

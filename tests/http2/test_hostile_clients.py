@@ -25,14 +25,14 @@ ANSWERED = 20
 CALL = b"/jina.JinaRPC/Call"
 
 
-@pytest.fixture(scope="module", params=["ngh2", "h2"])
+@pytest.fixture(scope="module", params=["ngh2", pytest.param("h2", marks=pytest.mark.slow)])
 def server(request):
     with serving(request.param, "notes") as started:
         asyncio.run(under(started, rapid_reset, reads=True, at_once=1))  # what is loaded and kept with the first
         yield started
 
 
-@pytest.fixture(scope="module", params=["ngh2", "h2"])
+@pytest.fixture(scope="module", params=["ngh2", pytest.param("h2", marks=pytest.mark.slow)])
 def encrypted(request, tmp_path_factory):
     with serving(request.param, "notes", certificate(tmp_path_factory.mktemp("tls"))) as started:
         asyncio.run(under(started, rapid_reset, reads=True, at_once=1))

@@ -189,6 +189,7 @@ def test_what_to_run_next_can_be_pasted(capsys):
     assert "jina executor --uses 'a folder/config.yml'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_status(jina, folder, tmp_path):
     """Of a folder that is not pushed, then of what is, with its signature, lock, cache and requirements."""
     assert "none: `jina hub push`" in jina("hub", "status", folder)

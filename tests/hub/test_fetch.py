@@ -304,6 +304,7 @@ class TestServed:
         with Deployment(uses="jinahub://upper", host="127.0.0.1") as deployment:
             assert deployment.post("/", Document(text="hello"))[0].text == "HELLO"
 
+    @pytest.mark.slow
     def test_a_flow_of_a_lock(self, folder, tmp_path):
         entry = pushed(folder)
         write_lock(tmp_path / "flow/jina.lock", {"jinahub://upper": entry.digest})

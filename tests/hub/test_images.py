@@ -296,6 +296,7 @@ def test_dependencies_stand_where_the_base_looks_for_them(package, tmp_path, cap
     assert values["VALUE"] == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_a_base_with_another_python_gets_no_bytecode_of_this_one(package, tmp_path, capsys):
     built(capsys, package, "--base", base(tmp_path / "base", OTHER), to=tmp_path / "out")
     found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-2])

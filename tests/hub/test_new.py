@@ -142,6 +142,7 @@ def test_the_promises_of_a_dockerfile(name):
     assert not [line for line in lines[final:] if line.startswith("COPY . ")]  # the wheels would be there twice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("requirements", ["", "numpy\n", "thing @ git+https://example.org/thing.git\n"])
 @pytest.mark.parametrize("buildkit", [False, True])

@@ -117,6 +117,7 @@ class TestDockerRegistry:
             RegistryStore(secured.host, Access(patience=2), ada).ping()
         assert "--ca-file" in caught.value.help
 
+    @pytest.mark.slow
     def test_a_blob_of_several_pieces(self, store):
         text = os.urandom(2 * UPLOAD + 12345)
         blob = Descriptor.of(IMAGE_LAYER, text)

@@ -93,6 +93,7 @@ def test_in_executors_and_gateways(tmp_path, monkeypatch, module, at_the_top):
         assert [doc.text for doc in flow.post("/nested", [Document(text="")])] == [EXPECTED]
 
 
+@pytest.mark.slow
 def test_other_failures_of_a_start_are_told_once_as_they_are(tmp_path):
     begun = tmp_path / "begun"
     (tmp_path / "broken.py").write_text(

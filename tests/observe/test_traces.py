@@ -44,6 +44,7 @@ def test_a_span_has_the_callers_parent_and_is_current_for_the_handler():
     """)
 
 
+@pytest.mark.slow
 def test_a_handler_gets_the_tracing_context_and_spans_of_users_nest():
     run("""
     import asyncio

@@ -569,6 +569,7 @@ def test_keys_hold_for_applications_of_the_users_own(uses, path):
         assert fetch(running, "/")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_heed_keys_is_not_started():
     flow = Flow(quiet=True, host="127.0.0.1", protocol="http", api_keys="key-of-the-tests").config_gateway(
         uses=cases.Served

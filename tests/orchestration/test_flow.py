@@ -213,6 +213,7 @@ def test_a_deployment_with_replicas_serves_behind_a_gateway():
                 assert flow.post("/add", Note(text="x")).text == ["xab"]
 
 
+@pytest.mark.slow
 def test_a_failing_executor_ends_the_start(tmp_path):
     record = tmp_path / "record"
     flow = Flow(env={"RECORD": str(record)}, **LOCAL)
@@ -271,6 +272,7 @@ def test_a_killed_executor_fails_its_requests_only():
             flow.post("/add", Note(text="x"))
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_said_at_once(tmp_path):
     took = []
     with Flow(timeout_send=100, **LOCAL).add(uses=Add, name="a") as flow:
@@ -336,6 +338,7 @@ def test_fifty_executors_start():
         assert flow.post("/add", Note(text="x")).text == ["x" + 50 * "a"]
 
 
+@pytest.mark.slow
 def test_two_flows_in_one_process(chain):
     with Flow(**LOCAL).add(uses=Add, uses_with={"letter": "z"}) as other:
         assert other.post("/add", Note(text="x")).text == ["xz"]

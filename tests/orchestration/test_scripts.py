@@ -153,6 +153,7 @@ def test_an_uncaught_failed_start_ends_with_the_cause_in_its_last_lines(program)
     assert "    raise OSError('no model')" in before  # the worker's own traceback
 
 
+@pytest.mark.slow
 def test_a_program_that_only_serves_imports_neither_grpc_nor_docarray(program, tmp_path):
     (tmp_path / "plain.py").write_text("from jina import Executor\nclass Plain(Executor): pass\n")
     source = """

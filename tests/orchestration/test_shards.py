@@ -356,6 +356,7 @@ def test_one_process_cannot_serve_them_here():
     assert "`jina deployment`" in caught.value.help
 
 
+@pytest.mark.slow
 def test_one_shard_costs_nothing():
     plan = Deployment(uses=Shelf, polling="ALL").plan
     assert plan.gateway is None

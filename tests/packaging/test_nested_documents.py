@@ -74,6 +74,7 @@ def test_scripts_that_import_documents_first(first, tmp_path):
     assert "more 2" in output_of(tmp_path, program)
 
 
+@pytest.mark.slow
 def test_scripts_that_load_an_executor_here(tmp_path):
     (tmp_path / "book.py").write_text(textwrap.dedent(MODULE))
     program = """

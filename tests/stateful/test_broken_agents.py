@@ -111,6 +111,7 @@ def test_a_crash_before_it_is_ready(tmp_path, program, body, message):
     assert f"does not start: {program} {message}" in failure(tmp_path).message
 
 
+@pytest.mark.slow
 def test_one_that_goes_missing_between_two_steps_of_the_start(tmp_path, program):
     script(program, 'rm "$0"; exec {real} --version')
     assert f"does not start: {program} is missing" in failure(tmp_path).message

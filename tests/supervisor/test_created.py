@@ -109,8 +109,9 @@ def made(node):
     owner = getattr(getattr(node.func, "value", None), "id", "")
     if name in MAKES:
         return True
-    words = [ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))]
     if name == "open":
+        given = (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))
+        words = [ast.unparse(one) for one in given]
         return any("O_CREAT" in word or word == "mode" or word[:2] in {"'w", "'a", "'x"} for word in words)
     if name == "bind":
         return owner in {"sock", "server", "probe"}

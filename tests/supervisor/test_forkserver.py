@@ -169,6 +169,7 @@ def test_what_a_fork_server_forked_just_before_its_end_leaves(start, tmp_path, m
     until(lambda: gone(int((tmp_path / "forked").read_text())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 1])
 def test_orphans_go_where_they_went(start, before):
     """This process becomes the parent of those that are forked for it, and of no others later."""

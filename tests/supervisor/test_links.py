@@ -74,6 +74,7 @@ def test_a_link_to_nobody_is_refused():
         start(DeploymentPlan(name="d", workers=[_worker(0)], gateway=gateway))
 
 
+@pytest.mark.slow
 def test_processes_start_in_turns():
     started = ProcessGroup("d", [_worker(number) for number in range(3)], {})
     started._supervisor._at_once = 1

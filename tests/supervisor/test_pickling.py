@@ -32,6 +32,7 @@ def script(cases):
     return _loaded(cases, "script")[0]
 
 
+@pytest.mark.slow
 def test_class_keeps_helpers_attributes_and_constructor(script):
     assert script.__name__ == "Script"
     assert script(start=2).start == 6

@@ -34,6 +34,7 @@ def threads_that_end():
         thread.join(20)
 
 
+@pytest.mark.slow
 def test_children_are_listed_while_threads_end(threads_that_end):
     begun = []
     for _ in range(2):

@@ -183,6 +183,7 @@ def test_what_is_not_answered_within_the_grace_is_given_up_but_close_runs():
         assert it.exit_code() == 0
 
 
+@pytest.mark.slow
 def test_the_second_signal_ends_at_once_even_while_the_user_loop_is_blocked():
     with child("work(Echo)") as it, asking(it.ready(), "/stuck") as answer:
         it.wait_for("began")
@@ -198,6 +199,7 @@ def test_the_second_signal_ends_at_once_even_while_the_user_loop_is_blocked():
         assert answer() != 200
 
 
+@pytest.mark.slow
 def test_a_user_loop_that_never_comes_back_does_not_keep_the_process():
     with child("import jina.worker.process as w; w._PATIENCE = 0.1\nwork(Echo, grace=0.2)") as it:
         with asking(it.ready(), "/stuck") as answer:
