@@ -70,12 +70,13 @@ class Machine:
 class Server(running.Service):
     """`jina executor` on the machine."""
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
-        (folder / "slow.py").write_text(SOURCE)
+    def __init__(self, machine: Machine, folder: Path, source: str = SOURCE) -> None:
+        (folder / "slow.py").write_text(source)
         options = ["--uses", "Slow", "--py-modules", "slow.py", "--host", THERE, "--allow-concurrent"]
         ports = ["--protocol", "grpc", "http", "--port", str(GRPC), str(HTTP)]
         program, running.JINA = running.JINA, machine.inside[0]
         super().__init__([*machine.inside[1:], program, "executor", *options, *ports], folder)
+        running.JINA = program
 
 
 class Call(threading.Thread):

@@ -142,15 +142,17 @@ def test_a_group_grows_and_shrinks(group: Group) -> None:
     group.shop.wait(lambda: len(claims()) == 3, "volumes of pods that were taken away are deleted", 60)
 
 
-def test_a_volume_that_is_gone_is_replaced_and_its_member_removed(group: Group) -> None:
+@pytest.mark.parametrize("of", ["a follower", "the leader"])
+def test_a_volume_that_is_gone_is_replaced_and_its_member_removed(group: Group, of: str) -> None:
+    leader = group.shop.wait(group.leader, "a leader", 60)
+    number = next(number for number, pod in enumerate(PODS) if (pod == leader) == (of == "the leader"))
     ids = {one["replica"]: one["id"] for one in group.status()["members"]}
-    with group.written("lost") as writing:
-        group.lose_volume(1)
-        group.jina("recover", "1", "index", "--yes")
+    with group.written(f"lost of {of}") as writing:
+        group.lose_volume(number)
+        group.jina("recover", number, "index", "--yes")
         group.shop.wait_until_ready()
     healed = {one["replica"]: one["id"] for one in group.status()["members"]}
-    assert healed[1] != ids[1]
-    assert (healed[0], healed[2]) == (ids[0], ids[2])
+    assert [one for one in ids if healed[one] != ids[one]] == [number]
     assert writing.found["longest_gap"] <= GAP_AT_MOST
 
 

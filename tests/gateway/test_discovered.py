@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import socket
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from docarray import BaseDoc, DocList
 from tests.certificates import Authority
 from tests.gateway.api_server import endpoint, serving
 from tests.gateway.gateways import on_a_loop, plan_of, request, texts, workers
+from tests.nemesis.world import ISOLATED, can_isolate
 
 from jina import Executor, Flow, requests
 from jina.errors import NotSupportedError, RuntimeFailToStart
@@ -365,3 +370,19 @@ async def test_the_name_of_a_service_stands_for_its_pods(monkeypatch, account):
         async with gateway(named) as service:
             await until(lambda: len(serving_hosts(service)) == 2, "both pods")
             assert {await asked(service) for _ in range(20)} == {"127.0.0.2", "127.0.0.3"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(not can_isolate(), reason="networks of a test's own need root, unshare and ip")
+def test_what_is_in_flight_at_a_pod_that_vanished_fails_soon_and_at_one_that_only_leaves_it_is_answered():
+    command = [*ISOLATED, sys.executable, "-m", "tests.gateway.vanished_pods"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
+    error, seconds = ends["received"]
+    assert error.startswith("Unavailable: a: no worker answers"), error
+    assert "its machine is gone" in error
+    assert seconds < 4  # 1.5 on a machine that is not loaded
+    assert ends["stays"][0] == "answered"

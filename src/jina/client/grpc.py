@@ -647,6 +647,13 @@ class GrpcUpstream:
     def throttle(self, *, on: bool = True) -> None:
         """See `net.service.Upstream`; the window of HTTP/2 bounds what is under way to us."""
 
+    def lose_if_gone(self) -> None:
+        """For a peer that is to get nothing more: fail what is in flight there where its machine is gone.
+
+        To be called several times a second. A peer that is merely busy goes on with what it has.
+        """
+        self._calls.lose_if_gone()
+
     async def close(self) -> None:
         """See `net.service.Upstream`."""
         self._closed = True

@@ -27,7 +27,7 @@ from jina.net.grpc_wire import (
 )
 from jina.net.http2 import Header, Headers, Http2Error
 from jina.net.http2_library import connect
-from jina.net.peers import dial, notice_loss, unacknowledged
+from jina.net.peers import ask_often, dial, notice_loss, unacknowledged, unanswered
 from jina.version import __version__
 
 _WINDOW: Final = 16 * 1024 * 1024
@@ -44,6 +44,8 @@ _UNTAKEN: Final = 10
 """Seconds for which what was sent may stay unacknowledged: a machine that lost its power says nothing."""
 _SILENT: Final = 0.5
 """Seconds without a word from the server, while calls wait for it, after which the system is asked how that stands."""
+_GONE: Final = 0.5
+"""Seconds without an answer of the system, asked each second, after which a machine that was to go counts as gone."""
 _AGENT: Final = f"jina/{__version__}".encode()
 _OF_HTTP: Final = {
     400: Code.INTERNAL,
@@ -373,6 +375,8 @@ class LoopConnection(asyncio.Protocol):
         self._pinged = False
         self._heard = self._looked = self._loop.time()
         """When something came, and when that was looked at, last."""
+        self._asked_often = False
+        self._unanswered_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writers: dict[int, asyncio.Future[None]] = {}
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -393,6 +397,27 @@ class LoopConnection(asyncio.Protocol):
             return False
         sock = self._transport.get_extra_info("socket")
         return sock is not None and unacknowledged(sock)
+
+    def lose_if_gone(self) -> None:
+        """Fail the calls on it, where the machine of the server is not there any more.
+
+        For one that is known to go, to be called several times a second: a machine that stays and is cut off for a
+        moment would lose what it works at.
+        """
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None or not self.session.calls:
+            return
+        if not self._asked_often:
+            self._asked_often = True
+            ask_often(sock)
+        now = self._loop.time()
+        if not unanswered(sock):
+            self._unanswered_since = None
+            return
+        self._unanswered_since = since = now if self._unanswered_since is None else self._unanswered_since
+        if now - since >= _GONE:
+            self.session.lost("its machine is gone")
+            self.abort()
 
     def retire(self) -> None:
         """Take no further calls, and close after those that there are."""
@@ -663,6 +688,11 @@ class LoopCalls:
             await asyncio.gather(sending, return_exceptions=True)
         if call.error is not None:
             raise call.error
+
+    def lose_if_gone(self) -> None:
+        """Fail the calls whose connection leads to a machine that is not there any more; see `LoopConnection`."""
+        for connection in list(self._all):
+            connection.lose_if_gone()
 
     async def close(self, *, abruptly: bool = False) -> None:
         """See `Calls`."""

@@ -24,6 +24,7 @@ from jina.routing.addresses import Action, Addresses, Roster
 from jina.runtime.process import LinkInbox
 
 if TYPE_CHECKING:
+    from jina.client.grpc import GrpcUpstream
     from jina.gateway.replicas import Replicas
     from jina.gateway.resolvers import Resolver
     from jina.gateway.shards import Shards
@@ -218,7 +219,7 @@ class UpstreamConnector:
         if names:
             self._report({"phase": "waiting", "for": ", ".join(names[:_SHOWN]) + more})
 
-    def to_address(self, plan: UpstreamPlan, node: NodePlan) -> Upstream:
+    def to_address(self, plan: UpstreamPlan, node: NodePlan) -> GrpcUpstream:
         """A connection to an address, given up by `drop`."""
         from jina.client.grpc import GrpcUpstream
 
@@ -367,7 +368,7 @@ class DiscoveredReplicas:
         self._log = logs.get_logger("jina.gateway")
         self._roster = Roster()
         self._dialling: dict[str, asyncio.Task[None]] = {}
-        self._upstreams: dict[str, tuple[Upstream, Mapping[str, EndpointInfo]]] = {}
+        self._upstreams: dict[str, tuple[GrpcUpstream, Mapping[str, EndpointInfo]]] = {}
         """By address, of those that serve or drain, with the endpoints that each told."""
         self._looking: asyncio.Task[None] | None = None
         self.needed = node.autoscale is None
@@ -459,9 +460,10 @@ class DiscoveredReplicas:
             self._log.warning("the gateway keeps its previous list of endpoints: %s", error.message)
 
     async def _look(self) -> None:
-        """Close what drains when its last request has ended."""
+        """Close what drains when its last request has ended, or its machine."""
         while leaving := self._roster.leaving:
             for address in leaving:
+                self._upstreams[address][0].lose_if_gone()
                 if self._step.is_idle(self._name(address)):
                     self._do(self._roster.idle(address))
             for address in self._roster.replaced:

@@ -36,11 +36,16 @@ def notice_loss(
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def ask_often(sock: socket.socket) -> None:
+    """Ask the system of the other end every second from now on whether it knows the connection: see `unanswered`."""
+    notice_loss(sock, idle=1, interval=1)
+
+
 _SENT_AGAIN: Final = 2
 """How often the system sent something again that was not acknowledged: for about 0.7 s on a fast network."""
 _TCP_INFO_BYTES: Final = 8
-_RETRANSMITS: Final = 2
-"""The position in `struct tcp_info` of what counts them; an acknowledgement sets it to 0."""
+_RETRANSMITS, _PROBES = 2, 3
+"""The positions in `struct tcp_info` of what counts them; an acknowledgement sets both to 0."""
 
 
 def unacknowledged(sock: socket.socket) -> bool:
@@ -49,13 +54,23 @@ def unacknowledged(sock: socket.socket) -> bool:
     That is long before the connection is lost. A program there that is merely busy is no reason. False on systems that
     do not tell.
     """
+    return _counts(sock)[0] >= _SENT_AGAIN
+
+
+def unanswered(sock: socket.socket) -> bool:
+    """Whether something was sent again, or asked, that the system of the other end has not answered yet."""
+    return any(_counts(sock))
+
+
+def _counts(sock: socket.socket) -> tuple[int, int]:
+    """How often something was sent again, and how often the system was asked, since its last answer."""
     if not hasattr(socket, "TCP_INFO"):
-        return False
+        return 0, 0
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
-        return False
-    return len(info) > _RETRANSMITS and info[_RETRANSMITS] >= _SENT_AGAIN
+        return 0, 0
+    return (info[_RETRANSMITS], info[_PROBES]) if len(info) > _PROBES else (0, 0)
 
 
 _NEXT_TRY: Final = 1.0
