@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+
 import pytest
 from tests.controller.simulated import TICK, Simulated
 
@@ -20,6 +23,7 @@ from jina.controller.decision import (
     Wait,
     next_step,
 )
+from jina.controller.groups import after_a_round
 
 QUIET = 2.0
 """Seconds after a fault in which a controller may not have seen it."""
@@ -360,3 +364,41 @@ def test_pods_that_never_ran_are_replaced_without_any_leader():
 
 def test_what_kubernetes_has_not_seen_is_waited_for():
     assert next_step(group(wanted=5, settled=False)) == Wait("Kubernetes has not taken note of the last change yet")
+
+
+class Written:
+    """A group in whose log entries come all the time; the first replica applies them so many seconds later."""
+
+    def __init__(self, lag):
+        self._lag, self._began, self._view = lag, time.monotonic(), group(leader=2, old=(1, 2))
+
+    def view(self):
+        return replaced(self._view, agents={number: self._agent(number) for number in range(3)})
+
+    def ask(self, numbers):
+        return {number: self._agent(number) for number in numbers}
+
+    def _agent(self, number):
+        entries = 100 + int(2000 * (time.monotonic() - self._began + 10))
+        applied = entries - int(2000 * self._lag) if number == 0 else entries
+        return dataclasses.replace(self._view.agents[number], last=applied, applied=applied, committed=entries)
+
+
+def test_a_roll_goes_on_while_entries_come_without_a_pause():
+    """One that applies them soon after they were committed has caught up, though it lacks some at each moment."""
+    written = Written(lag=0.2)
+    view = written.view()
+    assert isinstance(next_step(view), Wait)
+    assert next_step(after_a_round(view, written.ask)) == Replace(1, "pod-1", evict=True)
+
+
+def test_a_roll_waits_for_one_that_falls_back():
+    written = Written(lag=5.0)
+    step = next_step(after_a_round(written.view(), written.ask))
+    assert isinstance(step, Wait)
+    assert "kv-0 lacks" in step.reason
+
+
+def test_one_that_does_not_answer_again_does_not_answer():
+    view = Written(lag=0.2).view()
+    assert next_step(after_a_round(view, dict.fromkeys)) == Wait("the agent of kv-0 does not answer")

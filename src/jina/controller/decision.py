@@ -8,7 +8,7 @@ comes too late does nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -126,6 +126,27 @@ class View:
             return False
         return agent.term == leader.term and agent.leader == leader.id and agent.last + CLOSE >= leader.committed
 
+    @property
+    def behind(self) -> list[int]:
+        """The replicas that follow the leader and lack more than a few of the entries that it had committed."""
+        leader = self.leader
+        if leader is None:
+            return []
+        follow = (number for number, agent in self.agents.items() if agent.leader == leader.id)
+        return [number for number in follow if _lacks(self.agents[number], leader) > CLOSE]
+
+    def later(self, agents: Mapping[int, Agent | None]) -> View:
+        """With what some agents said a moment later, None for no answer: what they should have is what it was before.
+
+        Where writes come without a pause, a member lacks some of them whenever it is asked.
+        """
+        assert self.leader is not None
+        committed = self.leader.committed
+        told = {number: agent and replace(agent, committed=committed) for number, agent in agents.items()}
+        return replace(
+            self, agents={number: agent for number, agent in {**self.agents, **told}.items() if agent is not None}
+        )
+
     @staticmethod
     def _behind(name: str, pod: Pod, agent: Agent, leader: Agent) -> str:
         if not leader.members.get(agent.id):
@@ -136,8 +157,13 @@ class View:
             return f"{name}: {agent.error}"
         if not agent.serving or not pod.ready:
             return f"{name} is not ready{_because(pod.reason)}"
-        lacks = leader.committed - min(agent.last, agent.applied)
+        lacks = _lacks(agent, leader)
         return f"{name} lacks {lacks} entries of the log" if lacks > CLOSE else ""
+
+
+def _lacks(agent: Agent, leader: Agent) -> int:
+    """Entries that were committed and that it has not, or has not applied."""
+    return leader.committed - min(agent.last, agent.applied)
 
 
 def _because(reason: str) -> str:

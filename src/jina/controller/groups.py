@@ -47,6 +47,13 @@ PEERS: Final = "RAFT_PEERS"
 RAFT_PORT: Final = "raft"
 _ASK: Final = 3.0
 """Seconds for an agent to tell its status."""
+_ROUND: Final = 1.0
+"""Seconds in which a member that has caught up gets what was committed at their begin, whatever is written meanwhile.
+
+As many as it waits for its leader before it would take its place, unless the group is told otherwise.
+"""
+_AGAIN: Final = 0.05
+"""Seconds between two questions in a round."""
 _PAUSE: Final = 0.5
 _ORDINAL: Final = re.compile(r"-(\d+)$")
 Say = Callable[[str], None]
@@ -101,7 +108,7 @@ class StatefulGroup:
         statuses = _ask_all(peers)
         wanted = (stateful_set["metadata"].get("annotations") or {}).get(REPLICAS)
         revision = status.get("updateRevision") or ""
-        view = View(
+        seen = View(
             name=self.name,
             wanted=_count(wanted, self.name) if wanted is not None else spec["replicas"],
             replicas=spec["replicas"],
@@ -110,9 +117,15 @@ class StatefulGroup:
             listed=self._listed(stateful_set),
             pods={number: _pod(one) for number, one in pods.items()},
             claims=claims,
-            agents={number: _agent(one) for number, one in statuses.items() if "error" not in one},
+            agents={number: agent for number, one in statuses.items() if (agent := _agent(one)) is not None},
             given_up=self.given_up,
         )
+
+        def ask(numbers: Sequence[int]) -> dict[int, Agent | None]:
+            statuses.update(_ask_all({number: peers[number] for number in numbers}))
+            return {number: _agent(statuses[number]) for number in numbers}
+
+        view = after_a_round(seen, ask)
         return Seen(
             view, stateful_set["metadata"]["resourceVersion"], peers, statuses,
             {number: one["spec"].get("nodeName", "") for number, one in pods.items()}, stateful_set,
@@ -424,7 +437,19 @@ def _reason(state: Object, conditions: Mapping[str, Object]) -> str:
     return str(scheduled.get("message", "")) if scheduled.get("status") == "False" else ""
 
 
-def _agent(status: Mapping[str, Any]) -> Agent:
+def after_a_round(view: View, ask: Callable[[Sequence[int]], Mapping[int, Agent | None]]) -> View:
+    """A view whose members have had time for what was committed when it began: `ask` tells how some of them are now."""
+    end = time.monotonic() + _ROUND
+    while (behind := view.behind) and time.monotonic() < end:
+        time.sleep(_AGAIN)
+        view = view.later(ask(behind))
+    return view
+
+
+def _agent(status: Mapping[str, Any]) -> Agent | None:
+    """What an agent said; None where it did not answer."""
+    if "error" in status:
+        return None
     diverged = f"its state differs since entry {status['diverged']}" if status.get("diverged") else ""
     return Agent(
         id=status["id"],
