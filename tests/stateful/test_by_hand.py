@@ -1,15 +1,18 @@
 """Replicas that are started one by one form one group, and are served by a gateway elsewhere."""
 
 import json
+import signal
 import sys
 import threading
+import time
 
 import pytest
 
 from jina import Client, Flow
+from jina.replication.admin import Peer, agent_status
 from tests.cli.running import serving
 from tests.stateful.by_hand import FRESH, HOSTS, add, replicas
-from tests.stateful.conftest import Writer, check_history
+from tests.stateful.conftest import PATIENCE, Writer, check_history
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -91,3 +94,34 @@ class Through:
 
     def add(self, line):
         return add(self.gateway, line)
+
+
+def leader_of(three, *replicas):
+    """The one of these replicas that leads, None where it is not known or another one."""
+    for replica in replicas:
+        if agent_status(Peer(three.peers[replica], "executor", key="k" * 64)).get("role") == "Leader":
+            return replica
+    return None
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while (found := condition()) is None:
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+    return found
+
+
+def test_a_leader_that_is_told_to_end_hands_over_before_it_drains(tmp_path):
+    """It may be killed before it has drained, as where its pod is deleted by force: no election is needed then."""
+    with replicas(tmp_path, "--drain-delay", "60s") as three:
+        for replica in range(3):
+            three.start(replica)
+        three.await_ready(0, 1, 2)
+        leader = until(lambda: leader_of(three, 0, 1, 2), "a leader")
+        three.services[leader].process.send_signal(signal.SIGTERM)
+        until(lambda: leader_of(three, *({0, 1, 2} - {leader})), "another leader")
+        assert three.services[leader].process.poll() is None
+        assert three.listens(leader)
+        for replica in range(3):
+            three.kill(replica)

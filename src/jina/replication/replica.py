@@ -419,6 +419,8 @@ _SILENCE = 1.0
 """Seconds after which an agent that answers no ping is not waited for."""
 _STATUS_TIMEOUT = 0.5
 """Seconds that an agent gets to tell how it is."""
+_HAND_OVER = 2.0
+"""Seconds that another replica gets to take the leadership over."""
 _QUIET = 4
 """Pulses between two pings where nothing waits for the agent: each one wakes two processes."""
 _LOOKS = 20
@@ -603,6 +605,17 @@ class Replica:
                 self.counts.agent_status = msgspec.json.decode(await self._agent().ask(agent_client.STATUS))
         except (TimeoutError, Refused, Unavailable):
             self.counts.agent_status = {}
+
+    async def hand_over(self) -> None:
+        """Let another replica lead, where this one does: it is to end, and may be killed before it has."""
+        await self.refresh()
+        if self._alone or self.counts.agent_status.get("role") != "Leader":
+            return  # an agent that does not lead would pass it on to the one that does
+        try:
+            async with asyncio.timeout(_HAND_OVER):
+                await self._agent().ask(agent_client.ADMIN, msgspec.json.encode({"do": "transfer"}))
+        except (TimeoutError, Refused, Unavailable) as error:
+            self._log.debug("%s still leads: %s", self._name, error)
 
     def _hopeless(self) -> bool:
         """Whether to ask again is no use here, and of use elsewhere."""

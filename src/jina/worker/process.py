@@ -295,10 +295,19 @@ class WorkerProcess(ProcessMain):
             if (delay := self._delay(self._plan)) > 0:
                 service.state = "leaving"
                 listeners.loop.call_soon_threadsafe(server.leave)
-                await self._stay(delay)
+                await self._stay_as_follower(delay, service, listeners)
         finally:
             forget()
             limit.cancel()
+
+    async def _stay_as_follower(self, delay: float, service: WorkerService, listeners: LoopThread | LoopHere) -> None:
+        """Go on for so long; another replica of a group leads meanwhile."""
+        handing = None
+        if isinstance(service, StatefulService):
+            handing = asyncio.create_task(listeners.run(service.hand_over()))
+        await self._stay(delay)
+        if handing is not None:
+            handing.cancel()
 
     def _user_loop_is_stuck(self, executor: Any) -> None:
         """An async handler blocks the main thread for longer than the grace: close from here, and leave."""

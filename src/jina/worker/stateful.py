@@ -262,6 +262,11 @@ class StatefulService(WorkerService):
         self.counts.consensus = self._counted = self._replica.counts
         await self._replica.start()
 
+    async def hand_over(self) -> None:
+        """Let another replica lead while this one goes on for a while; on the protocol loop."""
+        if self._replica is not None:
+            await self._replica.hand_over()
+
     async def stop(self) -> None:
         """Leave the group; on the protocol loop."""
         if self._replica is not None:
