@@ -1,6 +1,8 @@
 """What a process tells while somebody looks: slow requests, log records, counts."""
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -20,6 +22,7 @@ from jina.observe.observation import (
     Observation,
     RecentLines,
     SlowRequests,
+    place,
 )
 
 
@@ -154,6 +157,8 @@ def test_python_prints_what_it_would_print_anyway():
     """Where nobody has set logging up, warnings go to stderr; `basicConfig` works while somebody looks."""
     program = """
 import logging
+import os
+import shutil
 from jina.observe.observation import RecentLines
 lines = RecentLines()
 lines.since(0)
@@ -185,3 +190,46 @@ def test_an_answer():
     assert told["logs"] == []
     counts.endpoint("/new").on_end(9.0, "", {"id": "s"})  # one that is called for the first time between two questions
     assert observation.answer({})["slow"][0]["endpoint"] == "/new"
+
+
+MACHINE = {"pid": 4026531836, "uts": 4026531838, "ipc": 4026531839}
+POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "shop-7d9"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "namespaces", "environment", "kind"),
+    [
+        ("", MACHINE, {}, "process"),
+        (".dockerenv", MACHINE, {}, "process"),  # a virtual machine whose files were those of an image
+        ("", MACHINE, POD, "process"),  # a variable that somebody has set
+        (".dockerenv", {**MACHINE, "pid": 4026532200}, {}, "container"),
+        (".dockerenv", {**MACHINE, "ipc": 4026532201}, {}, "container"),  # --pid=host --uts=host
+        ("run/.containerenv", {"pid": 4026532200, "uts": 4026532198, "ipc": 4026532199}, {}, "container"),
+        ("run/systemd/container", {**MACHINE, "pid": 4026532200}, {}, "container"),
+        ("", {**MACHINE, "pid": 4026532200}, {}, "process"),  # unshare, and no engine
+        ("", {**MACHINE, "pid": 4026532200}, POD, "pod"),  # containerd leaves no mark
+        (".dockerenv", {}, {}, "container"),  # a system that tells no namespaces
+    ],
+)
+def test_where_a_process_runs(tmp_path, mark, namespaces, environment, kind):
+    told = tmp_path / "proc/self/ns"
+    told.mkdir(parents=True)
+    for name, number in namespaces.items():
+        (told / name).symlink_to(f"{name}:[{number}]")
+    if mark:
+        (tmp_path / mark).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / mark).touch()
+    found = place(environment, str(tmp_path))
+    assert found["kind"] == kind
+    assert found.get("pod") == ("shop-7d9" if kind == "pod" else None)
+
+
+@pytest.mark.skipif(not shutil.which("unshare") or os.geteuid() != 0, reason="root and unshare make a namespace")
+def test_a_namespace_of_its_own_makes_a_pod_of_a_process():
+    """What the system itself tells, with the variable that Kubernetes sets."""
+    words = ["unshare", "--ipc", "--", sys.executable, "-c"]
+    code = "from jina.observe.observation import place; print(place()['kind'])"
+    done = subprocess.run([*words, code], capture_output=True, text=True, env={**os.environ, **POD}, check=False)
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.stdout.strip() == "pod", done.stderr

@@ -225,10 +225,26 @@ def _upstream(one: Any) -> dict[str, Any]:
     return {"seconds": _buckets(one.seconds), "up": sum(map(bool, up.values())), "of": len(up)}
 
 
-def place() -> dict[str, str]:
-    """Where this process runs: on a machine, in a container, or in a pod of Kubernetes."""
+_MARKS: Final = (".dockerenv", "run/.containerenv", "run/systemd/container")
+"""Files that engines put into containers, of which images that were copied from some have the first as well."""
+_OF_MACHINE: Final = frozenset({"pid:[4026531836]", "uts:[4026531838]", "ipc:[4026531839]"})
+"""The first namespaces of a machine, whose numbers are fixed (include/uapi/linux/nsfs.h). A container has others of
+some kind, whichever of them its options take from the machine."""
+
+
+def place(environment: Mapping[str, str] = os.environ, root: str = "/") -> dict[str, str]:
+    """Where this process runs: on a machine, virtual ones too, in a container, or in a pod of Kubernetes."""
     host = socket.gethostname()
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return {"kind": "pod", "host": host, "pod": os.environ.get("HOSTNAME", host)}
-    inside = any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv")))
+    apart = _namespaces(root) != _OF_MACHINE
+    if apart and environment.get("KUBERNETES_SERVICE_HOST"):
+        return {"kind": "pod", "host": host, "pod": environment.get("HOSTNAME", host)}
+    inside = apart and any(os.path.exists(os.path.join(root, mark)) for mark in _MARKS)
     return {"kind": "container" if inside else "process", "host": host}
+
+
+def _namespaces(root: str) -> set[str]:
+    """Those of this process; none where the system does not tell, so that the marks of containers alone count."""
+    try:
+        return {os.readlink(os.path.join(root, "proc/self/ns", kind)) for kind in ("pid", "uts", "ipc")}
+    except OSError:
+        return set()
