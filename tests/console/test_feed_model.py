@@ -95,6 +95,19 @@ def test_replicas_are_added_up_and_batches_meant():
     assert state["deployments"]["a"]["replicas"] == 2
 
 
+def test_a_deployment_has_the_versions_of_its_replicas():
+    """Several while a new one takes the place of an old one; an image says its own by its name."""
+    told = status("a/rep-0", "a/rep-1", "b/rep-0", "c/rep-0")
+    for entry, version in zip(told["processes"], ("1.1", "1.0", "", ""), strict=True):
+        entry["executor_version"] = version
+    told["processes"][3]["image"] = "upper:v2"
+    state = Model().update(1.0, {"status": told, "observed": {}})
+    assert {name: one["versions"] for name, one in state["deployments"].items()} == {
+        "a": ["1.0", "1.1"], "b": [], "c": ["upper:v2"],
+    }  # fmt: skip
+    assert state["processes"]["a/rep-1"]["executor_version"] == "1.0"
+
+
 def test_the_numbers_of_a_flow_are_those_of_its_gateway_and_edges_those_of_its_hops():
     graph = {
         "a": {"needs": ["gateway"], "kind": "deployment", "floating": False, "shards": 1},

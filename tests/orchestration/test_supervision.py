@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import supervised
 from jina.helper import random_port
 from tests.acceptance.flow_asking import get, until
 
-from jina import Client, Deployment, Document, Flow
+from jina import Client, Deployment, Document, Flow, __version__
 from jina.errors import ConfigError, CrashLoop, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
 
 LOCAL = {"host": "127.0.0.1", "quiet": True}
@@ -232,13 +233,30 @@ def test_status():
         lines = str(status).splitlines()
         assert lines[0].startswith("shop: ready (process ")
         assert lines[1].strip() == f"grpc://127.0.0.1:{served.port}"
-        assert lines[2].split() == ["process", "pid", "state", "for", "in", "flight", "queued", "restarts", "ports"]
+        heads = ["process", "pid", "state", "for", "in", "flight", "queued", "restarts", "version", "ports"]
+        assert lines[2].split() == heads
         os.kill(status.processes[0].pid, signal.SIGSTOP)  # it cannot answer, and is waited for a moment only
         began = time.monotonic()
         assert served.status().processes[1].state == "ready"
         assert time.monotonic() - began < 5
         os.kill(status.processes[0].pid, signal.SIGKILL)
         until(lambda: served.is_ready and served.status().processes[0].restarts == 1)
+
+
+def test_the_status_has_versions(tmp_path, monkeypatch):
+    """That of jina in each process, and that of an Executor where its module or a package around it states one."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf/__init__.py").write_text('__version__ = "1.4.2"\n')
+    (tmp_path / "shelf/books.py").write_text("from jina import Executor\n\n\nclass Books(Executor): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with Flow(**LOCAL).add(uses="shelf.books.Books", name="a").add(uses=supervised.Mortal, name="b") as flow:
+        status = flow.status()
+        found = {one.name: (one.version, one.executor_version, one.image) for one in status.processes}
+        assert found == {
+            "a/rep-0": (__version__, "1.4.2", ""), "b/rep-0": (__version__, "", ""), "gateway": (__version__, "", ""),
+        }  # fmt: skip
+        shown = [re.split(" {2,}", line)[-2] for line in str(status).splitlines() if "/rep-" in line]
+        assert shown == ["1.4.2", f"jina {__version__}"]
 
 
 @pytest.mark.slow

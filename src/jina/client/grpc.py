@@ -613,6 +613,15 @@ class GrpcUpstream:
             return Load(waiting, in_flight, done)
         return None
 
+    async def version(self) -> str:
+        """Of the peer's jina; empty where it tells none."""
+        try:
+            found, _ = await self._guarded(self._calls.unary(STATUS, b"", self._probing))
+            return str(pb.JinaInfoProto.FromString(found).jina.get("jina", ""))
+        except Exception as error:  # noqa: BLE001 - it is told to people alone, and a peer may answer anything
+            _log.debug("%s does not tell its version: %r", self._place, error)
+            return ""
+
     async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `net.service.Upstream`
         """See `net.service.Upstream`: a peer elsewhere is scraped where it is."""
         return b""

@@ -352,12 +352,20 @@ def _deployments(processes: Mapping[str, Any], graph: Mapping[str, Any] | None) 
         one["ready"] += entry["state"] == "ready"
         one["shards"] = max(one["shards"], entry["shard"] + 1)
         one["stateful"] = one["stateful"] or bool(entry.get("group"))
+        if (version := _version(entry)) not in one.setdefault("versions", []):
+            one["versions"].append(version)
     for name, node in (graph or {}).items():
         if node["kind"] != "join" and name not in found:
             found[name] = {"replicas": 0, "ready": 0, "shards": node["shards"], "stateful": False, "external": True}
     for one in found.values():
+        one["versions"] = sorted(filter(None, one.get("versions", ())))
         one["state"] = "ready" if one["ready"] == one["replicas"] else "degraded" if one["ready"] else "down"
     return found
+
+
+def _version(entry: Mapping[str, Any]) -> str:
+    """That of the Executor, or of the image that it is in."""
+    return str(entry.get("executor_version") or entry.get("image") or "")
 
 
 def _graph(

@@ -8,6 +8,7 @@ import enum
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
@@ -39,6 +40,16 @@ def registered_class(name: str) -> type[Executor] | None:
 def registered_names() -> list[str]:
     """All known names, sorted."""
     return sorted(_CLASSES)
+
+
+def version_of(cls: type) -> str:
+    """What a class states as its `__version__`, else its module, else the packages around that; empty without any."""
+    names = cls.__module__.split(".")
+    if names[0] == "jina":
+        return ""
+    modules = [sys.modules.get(".".join(names[:many])) for many in range(len(names), 0, -1)]
+    stated = (getattr(place, "__version__", None) for place in (cls, *modules))
+    return next((version[:100] for version in stated if isinstance(version, str)), "")
 
 
 def unknown_class(name: str, where: str = "", among: Iterable[str] | None = None) -> ExecutorNotFound:

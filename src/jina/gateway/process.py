@@ -19,6 +19,7 @@ from jina.observe.exporters import Exporters
 from jina.plan.plans import AccessPlan, GatewayPlan, ListenerPlan
 from jina.runtime.health import LoopTimer
 from jina.runtime.process import Parent, ProcessMain, Report, Stop, console_of, run_process_main
+from jina.version import __version__
 
 if TYPE_CHECKING:
     from jina.gateway.custom import Gateway
@@ -291,7 +292,8 @@ class GatewayProcess(ProcessMain):
         service.scaling.start()
         self._loop_watch.start()
         try:
-            self._report({"phase": "ready", "addresses": front.addresses, "steps": service.step_endpoints})
+            told = {"addresses": front.addresses, "steps": service.step_endpoints, "versions": {"version": __version__}}
+            self._report({"phase": "ready", **told})
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
             if (delay := self._delay(self._plan)) > 0:

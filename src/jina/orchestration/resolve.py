@@ -179,8 +179,9 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     if is_image(spec.uses) and not spec.external:
         return Resolved(ExecutorPlan(container=container_of(spec)))
 
+    uses, version = _package(spec.uses, spec.folder, offline=spec.offline, force=spec.force_update)
     plan, by_value = reference_of(
-        fetched(spec.uses, spec.folder, offline=spec.offline, force=spec.force_update),
+        uses,
         uses_with=spec.uses_with,
         uses_metas=spec.uses_metas,
         uses_requests=spec.uses_requests,
@@ -192,7 +193,7 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     known = by_value or class_at_hand(plan)
     if spec.install_requirements:
         plan = _with_requirements(plan, offline=spec.offline)
-    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+    return Resolved(msgspec.structs.replace(plan, with_args=plain, version=version), known, by_value, other)
 
 
 _IN_CONTAINER: Final = (
@@ -244,13 +245,19 @@ def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool
 
     The `jina.lock` in `folder`, else that of the working folder, decides which version. Raises what fetching raises.
     """
+    return _package(uses, folder, offline=offline, force=force)[0]
+
+
+def _package(uses: Any, folder: str | None, *, offline: bool, force: bool) -> tuple[Any, str]:
+    """See `fetched`; with the version of the package, empty where it is none."""
     if not isinstance(uses, str) or "://" not in uses:
-        return uses
+        return uses, ""
     from jina.hub.fetch import Fetching, is_reference, lock_for
 
     if not is_reference(uses):
-        return uses
-    return Fetching(offline=offline, force=force, lock=lock_for(folder)).fetch(uses).config
+        return uses, ""
+    package = Fetching(offline=offline, force=force, lock=lock_for(folder)).fetch(uses)
+    return package.config, package.version
 
 
 def _with_requirements(plan: ExecutorPlan, *, offline: bool) -> ExecutorPlan:

@@ -131,8 +131,8 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     the plan. `jtype` with `py_modules` names a class that becomes known by importing the modules. All three
     empty: the base Executor, which passes documents through. `requirements` are files: the worker runs in an
     environment of its own for what they name, taken from the cache alone where it is `offline`; `sys_path` has the
-    user's entries alone then. `requests_at` tells where in a file each of `requests` stands. With `container` nothing
-    of that counts: the class is in an image.
+    user's entries alone then. `version` is that of the package that it was fetched in. `requests_at` tells where in a
+    file each of `requests` stands. With `container` nothing of that counts: the class is in an image.
     """
 
     container: ContainerPlan | None = None
@@ -147,6 +147,7 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     dynamic_batching: dict[str, dict[str, Any]] = {}
     requirements: list[str] = []
     offline: bool = False
+    version: str = ""
     search_paths: list[str] = []
     sys_path: list[str] = []
     cwd: str = ""

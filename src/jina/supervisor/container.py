@@ -799,7 +799,7 @@ class ContainerProcess(ProcessMain):
         watching = asyncio.create_task(self._watch(self._container, service))
         links.open()
         try:
-            self._report({"phase": "ready", "addresses": []})
+            self._report({"phase": "ready", "addresses": [], "versions": {"version": await self._upstream.version()}})
             self._log.debug("ready: container %s", self._container.name)
             await self._asked.wait()
             if service.ended.is_set():

@@ -78,7 +78,7 @@ def _serve(
     def report(entry: dict[str, Any]) -> None:
         nonlocal phase
         phase = str(entry["phase"])
-        status.report(phase)
+        status.report(phase, entry.get("versions", {}))
         if phase == "ready":
             on_ready()
 

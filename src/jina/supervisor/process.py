@@ -220,8 +220,9 @@ class ChildProcess:
     The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
     of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see
     `GatewayService.step_endpoints`), `linked` (the workers whose links a gateway uses), `stats` (what it reported last
-    about itself, see `jina.runtime.process`) and `answered` (to which question), `failure` (why it did not start) and
-    `exit_status` (None while it runs).
+    about itself, see `jina.runtime.process`) and `answered` (to which question), `versions` (what it told when it was
+    ready: `version` of jina, `executor_version`), `failure` (why it did not start) and `exit_status` (None while it
+    runs).
     """
 
     def __init__(self, plan: ChildPlan, blob: bytes = b"") -> None:
@@ -239,6 +240,7 @@ class ChildProcess:
         self.files: set[str] = set()
         """Those of the user's code that it loaded, where the plan wants them watched."""
         self.stats: dict[str, int] = {}
+        self.versions: dict[str, str] = {}
         self.observed: dict[str, Any] = {}
         """What it told last to those who look closely, see `jina.observe.observation`; without its log records."""
         self.lines: deque[dict[str, Any]] = deque(maxlen=MOST_LINES)
@@ -417,6 +419,7 @@ class ChildProcess:
             self.ready_at = self.since
         self.waits_for = str(report.get("for", ""))
         self.steps = report.get("steps", self.steps)
+        self.versions = report.get("versions", self.versions)
         if not self._asked_to_stop and "reason" in report:
             self.cause = str(report["reason"])
         if self.phase == "failed":

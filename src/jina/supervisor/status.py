@@ -46,6 +46,13 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     latencies: list[int] = []
     """How many of those answered took up to each bound of `jina.observe.metrics.BUCKETS`, and how many longer."""
     restarts: int = 0
+    version: str = ""
+    """Of the jina in it; empty before it was ready, and for an image that does not tell."""
+    executor_version: str = ""
+    """Of the Executor: the `__version__` of its class, its module or the package around that, else that of the package
+    of a registry or of git that it came in; empty where none states one."""
+    image: str = ""
+    """The image of the container that it runs in, where jina has started that."""
     addresses: list[str] = []
     """Where it listens itself, such as `grpc://0.0.0.0:51000`; nowhere, where a gateway reaches it by links alone."""
     metrics: str = ""
@@ -102,10 +109,14 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         from jina import notebook
 
         rows = [
-            (one.name, one.state, f"{one.seconds:.0f} s", one.in_flight, one.queued, one.restarts, _ports(one))
+            (
+                one.name, one.state, f"{one.seconds:.0f} s", one.in_flight, one.queued, one.restarts, _version(one),
+                _ports(one),
+            )
             for one in self.processes
-        ]
-        table = notebook.table(("process", "state", "for", "in flight", "queued", "restarts", "ports"), rows)
+        ]  # fmt: skip
+        heads = ("process", "state", "for", "in flight", "queued", "restarts", "version", "ports")
+        table = notebook.table(heads, rows)
         ends = [f"{one.name}: {one.last_end}" for one in self.processes if one.last_end]
         return notebook.box(self.name, self.state, notebook.lines(self.addresses), table, notebook.lines(ends))
 
@@ -216,6 +227,7 @@ class ForegroundStatus:
         self._state, self._since = "starting", time.monotonic()
         self._observer: Observer | None = None
         self._last_line = 0
+        self._versions: Mapping[str, str] = {}
         self._lock = threading.Lock()
 
     def answer(self, question: bytes) -> bytes:
@@ -236,8 +248,9 @@ class ForegroundStatus:
             self._last_line = lines[-1]["seq"]
         return with_agents(self.status()), {self._plan.name: observed}, lines
 
-    def report(self, phase: str) -> None:
-        """It has come so far."""
+    def report(self, phase: str, versions: Mapping[str, str]) -> None:
+        """It has come so far; `versions` as in `ChildProcess`."""
+        self._versions = versions or self._versions
         self._state = phase if phase in {"ready", "draining"} else "starting"
         self._since = time.monotonic()
 
@@ -252,6 +265,8 @@ class ForegroundStatus:
             seconds=round(time.monotonic() - self._since, 1),
             **_work(stats),
             addresses=_listening(self._plan),
+            **_versions(self._versions),
+            image=_image(self._plan),
             group=_consensus(self._plan).group,
             agent=_consensus(self._plan).socket,
             metrics=_metrics(self._plan),
@@ -273,6 +288,8 @@ def _process(slot: ProcessSlot) -> ProcessStatus:
         seconds=round(time.monotonic() - process.since, 1),
         **_work(process.stats if running else {}),
         addresses=_listening(slot.plan),
+        **_versions(process.versions if running else {}),
+        image=_image(slot.plan),
         restarts=slot.restarts.count,
         last_end="" if down is None else down.message,
         group=_consensus(slot.plan).group,
@@ -280,6 +297,16 @@ def _process(slot: ProcessSlot) -> ProcessStatus:
         metrics=_metrics(slot.plan),
         probes=_probes(slot.plan),
     )
+
+
+def _versions(told: Mapping[str, str]) -> dict[str, Any]:
+    """What a process told of itself when it was ready."""
+    return {name: told.get(name, "") for name in ("version", "executor_version")}
+
+
+def _image(plan: ProcessPlan) -> str:
+    container = plan.executor.container if isinstance(plan, WorkerPlan) else None
+    return container.image if container is not None else ""
 
 
 def _work(stats: Mapping[str, int]) -> dict[str, Any]:
@@ -308,13 +335,13 @@ def _part(process: ProcessStatus) -> str:
     return process.name.rpartition("-")[0] if "/" in process.name else process.name
 
 
-_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts", "ports")
+_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts", "version", "ports")
 
 
 def _table(processes: Sequence[ProcessStatus]) -> str:
     rows: list[tuple[str, ...]] = [_HEADS]
     for one in processes:
-        counts = (str(one.in_flight), str(one.queued), str(one.restarts))
+        counts = (str(one.in_flight), str(one.queued), str(one.restarts), _version(one))
         rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts, _ports(one)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -325,6 +352,14 @@ def _table(processes: Sequence[ProcessStatus]) -> str:
 
 def _ports(one: ProcessStatus) -> str:
     return " ".join(address.rpartition(":")[2] for address in one.addresses) or "-"
+
+
+def _version(one: ProcessStatus) -> str:
+    """That of the Executor, with the image that it is in, else that of jina."""
+    number = one.executor_version
+    # A digest or a commit is told by how it begins.
+    own = " of ".join(filter(None, (number[:19] if len(number) >= 40 else number, one.image)))
+    return own or (f"jina {one.version}" if one.version else "-")
 
 
 def _consensus_line(entry: Mapping[str, Any]) -> str:

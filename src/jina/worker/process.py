@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from jina.apis import load
+from jina.executor.base import version_of
 from jina.net.limits import limits_of
 from jina.net.service import LocalService
 from jina.observe import logs
@@ -35,6 +36,7 @@ from jina.runtime.process import (
     run_process_main,
 )
 from jina.server.server import Server, serve
+from jina.version import __version__
 from jina.worker.probes import ProbePort
 from jina.worker.service import WorkerService, close, extension_of
 from jina.worker.stateful import StatefulService, service_of
@@ -145,9 +147,9 @@ def run_worker(plan: WorkerPlan, load: Callable[[], Any], parent: Parent) -> int
 
     `load` imports and constructs the Executor; it runs on the main thread inside the running user loop. The parent
     gives the sockets at whose other ends gateways are, at any time. It is told `{"phase": "ready", "addresses":
-    [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an Executor that cannot be served
-    (`ConfigError`) and a taken port (`PortAlreadyUsed`) are raised here, after `close()` where there is an instance.
-    The exit code is not 0 when `close()` raised or a handler ended the worker.
+    [...], "versions": {...}}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an Executor that cannot
+    be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are raised here, after `close()` where there is an
+    instance. The exit code is not 0 when `close()` raised or a handler ended the worker.
     """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -245,7 +247,9 @@ class WorkerProcess(ProcessMain):
             self._stats.source, self._stats.counts = service.stats, service.counts
             links.open()
             try:
-                self._report({"phase": "ready", "addresses": server.addresses})
+                own = version_of(type(executor)) or self._plan.executor.version
+                versions = {"version": __version__, "executor_version": own}
+                self._report({"phase": "ready", "addresses": server.addresses, "versions": versions})
                 self._log.debug("ready: %s", ", ".join(server.addresses))
                 await self._wait_for_stop(executor, service, server, listeners)
             finally:
