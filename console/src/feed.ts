@@ -1,5 +1,6 @@
 /** The live state of the service: one stream, from which all views read. */
 import { batch, signal } from "@preact/signals";
+import { fleetOf } from "./fleet.ts";
 import { isObject, merged } from "./merge.ts";
 import type { Info, Numbers, Point, Process, State } from "./model.ts";
 import { Refused, ask, refused } from "./server.ts";
@@ -97,25 +98,30 @@ async function listen(control: AbortController): Promise<void> {
   let latest: State | null = null;
   let began = performance.now();
   // Of a large service a message comes in parts, the last of which has the time. They are gathered in one copy.
-  let gathered: State["processes"] | null = null;
+  let gathered: Map<string, Process> | null = null;
   for await (const { event, data } of eventsOf(answer.body)) {
     if (control.signal.aborted) return;
     if (event === "state") {
       gathered = null;
-      take((latest = JSON.parse(data) as State));
+      take((latest = whole(JSON.parse(data) as Told)));
     } else if (event === "delta" && latest) {
       const parted: boolean = gathered !== null;
-      const { processes, ...patch } = JSON.parse(data) as Partial<State>;
-      gathered ??= processes ? { ...latest.processes } : null;
-      for (const name in processes) {
-        const one: unknown = processes[name];
-        if (one === null) delete gathered?.[name];
-        else if (gathered) gathered[name] = merged(gathered[name] as Process, one);
+      const { processes, ...patch } = JSON.parse(data) as Partial<Told>;
+      if (processes) {
+        gathered ??= new Map(latest.processes);
+        for (const name in processes) {
+          const one = processes[name] as Process | null;
+          if (one === null) gathered.delete(name);
+          else gathered.set(name, merged(gathered.get(name) as Process, one));
+        }
       }
       if ("time" in patch) {
         if (parted) await breath();
         latest = merged<State>(latest, patch);
-        if (gathered) latest.processes = gathered;
+        if (gathered) {
+          latest.processes = gathered;
+          latest.fleet = fleetOf(gathered, latest.fleet);
+        }
         gathered = null;
         take(latest);
       }
@@ -129,6 +135,14 @@ async function listen(control: AbortController): Promise<void> {
       began = performance.now();
     }
   }
+}
+
+/** A state as it is sent. */
+type Told = Omit<State, "processes" | "fleet"> & { processes: Record<string, Process> };
+
+function whole(told: Told): State {
+  const processes = new Map(Object.entries(told.processes));
+  return { ...told, processes, fleet: fleetOf(processes, null) };
 }
 
 /** Let the browser draw and answer before more is read. */
@@ -156,20 +170,13 @@ function take(next: State): void {
 export function numbersOf(one: State, name: string): Record<string, number | null> | null {
   const [kind, rest] = split(name);
   if (kind === "process") {
-    const found = one.processes[rest];
+    const found = one.processes.get(rest);
     return found ? { ...plain(found.numbers), in_flight: found.in_flight, cpu: found.cpu ?? null, rss: found.rss ?? null } : null;
   }
   const numbers = kind === "deployment" ? one.deployments[rest]?.numbers : one.total;
   if (!numbers) return null;
-  let [cpu, rss, known] = [0, 0, false];
-  for (const process in one.processes) {
-    const own = one.processes[process];
-    if (!own || (kind === "deployment" && own.deployment !== rest)) continue;
-    if (typeof own.cpu === "number" || typeof own.rss === "number") known = true;
-    cpu += own.cpu ?? 0;
-    rss += own.rss ?? 0;
-  }
-  return { ...plain(numbers), ...(known ? { cpu, rss } : {}) };
+  const sums = kind === "deployment" ? one.fleet.groups.get(rest) : one.fleet;
+  return { ...plain(numbers), ...(sums?.measured ? { cpu: sums.cpu, rss: sums.rss } : {}) };
 }
 
 function plain(numbers: Numbers | undefined): Record<string, number | null> {

@@ -52,6 +52,11 @@ export function cores(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
 }
 
+/** A version as people read it: of a digest or a commit its beginning. */
+export function version(text: string): string {
+  return text.replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{40,}$/, (digest) => digest.slice(0, 12));
+}
+
 export function clock(time: number, milliseconds = false): string {
   const date = new Date(time * 1000);
   const two = (value: number) => String(value).padStart(2, "0");

@@ -127,7 +127,7 @@ function Filters({ request }: { request: string }) {
   };
   const now = state.value;
   const deployments = Object.keys(now?.deployments ?? {});
-  const processes = Object.keys(now?.processes ?? {});
+  const processes = now?.fleet.names ?? [];
   return (
     <div class="row controls" role="group" aria-label="which lines">
       <select aria-label="process" value={wanted.value.process} onChange={(event) => set({ process: event.currentTarget.value })}>

@@ -2,10 +2,12 @@
 export function merged<T>(before: T, patch: unknown): T {
   if (!isObject(patch)) return patch as T;
   const result: Record<string, unknown> = isObject(before) ? { ...before } : {};
-  for (const [name, value] of Object.entries(patch))
+  for (const name in patch) {
+    const value = patch[name];
     if (name === "__proto__") continue;
-    else if (value === null) delete result[name];
-    else result[name] = merged(result[name], value);
+    if (value === null) delete result[name];
+    else result[name] = typeof value === "object" ? merged(result[name], value) : value;
+  }
   return result as T;
 }
 

@@ -1,4 +1,5 @@
-/** What the server's feed tells; see docs/reference/http.md. */
+/** What the server's feed tells, see docs/reference/http.md, with what the page computes of it. */
+import type { Fleet, Processes } from "./fleet.ts";
 
 export interface Numbers {
   rate?: number | null;
@@ -36,9 +37,14 @@ export interface Process {
   group?: string;
   metrics?: string;
   probes?: string;
-  place?: { kind?: string; host?: string; image?: string; pod?: string };
+  place?: { kind?: string; host?: string; pod?: string };
   executor?: string;
+  /** Of jina. */
   version?: string;
+  /** Of the Executor, where something states one. */
+  executor_version?: string;
+  /** That of the container which jina has started for it. */
+  image?: string;
   cpu?: number | null;
   rss?: number | null;
   files?: number | null;
@@ -54,6 +60,7 @@ export interface Deployment {
   shards: number;
   external: boolean;
   stateful: boolean;
+  versions?: string[];
   numbers?: Numbers;
 }
 
@@ -131,7 +138,8 @@ export interface State {
   seq: number;
   time: number;
   service: Service;
-  processes: Record<string, Process>;
+  processes: Processes;
+  fleet: Fleet;
   total: Numbers;
   deployments: Record<string, Deployment>;
   graph: { nodes: Record<string, { kind: string }>; edges: Record<string, Edge> };

@@ -2,7 +2,8 @@
 import { useMemo, useState } from "preact/hooks";
 import { memo } from "./memo.ts";
 import { state } from "./feed.ts";
-import { bytes, cores, count, duration, plural, rate, seconds } from "./format.ts";
+import { bytes, cores, count, duration, plural, rate, seconds, version } from "./format.ts";
+import type { Group, Processes } from "./fleet.ts";
 import { type Layout, layOut, middle } from "./layout.ts";
 import type { Deployment, Edge, Process, State } from "./model.ts";
 import { go, place } from "./route.ts";
@@ -24,16 +25,8 @@ export function Overview() {
 
 function Figures({ now }: { now: State }) {
   const { total } = now;
-  let [many, up, restarts, cpu, rss] = [0, 0, 0, 0, 0];
-  for (const name in now.processes) {
-    const one = now.processes[name];
-    if (!one) continue;
-    many++;
-    if (one.state === "ready") up++;
-    restarts += one.restarts;
-    cpu += one.cpu ?? 0;
-    rss += one.rss ?? 0;
-  }
+  const { ready: up, restarts, cpu, rss, names } = now.fleet;
+  const many = names.length;
   const waiting = Object.values(now.service.steps ?? {}).reduce((sum, one) => sum + one.waiting, 0);
   return (
     <dl class="figures">
@@ -48,11 +41,10 @@ function Figures({ now }: { now: State }) {
 }
 
 function Problems({ now }: { now: State }) {
-  const lines: string[] = [];
-  for (const name in now.processes) {
-    const one = now.processes[name];
-    if (one && (one.state === "failed" || one.state === "hung")) lines.push(`${name} is ${one.state}${one.last_end ? `: ${one.last_end}` : ""}`);
-  }
+  const lines = now.fleet.ill.map((name) => {
+    const one = now.processes.get(name);
+    return `${name} is ${one?.state}${one?.last_end ? `: ${one.last_end}` : ""}`;
+  });
   lines.push(...(now.problems ?? []));
   if (!lines.length) return null;
   return (
@@ -112,8 +104,7 @@ function Drawing({ layout, now, narrow, room }: { layout: Layout; now: State; na
 
 function gatewayOf(now: State, name: string): string {
   if (now.graph.nodes[name]?.kind !== "gateway") return "";
-  for (const process in now.processes) if (now.processes[process]?.gateway) return now.processes[process]?.state ?? "";
-  return now.service.state;
+  return now.fleet.groups.get("gateway")?.state ?? now.service.state;
 }
 
 function rateOf(now: State, name: string): number | null {
@@ -229,24 +220,13 @@ function Replicas({ deployment, width, y }: { deployment: Deployment; width: num
 }
 
 function Deployments({ now }: { now: State }) {
-  const groups = new Map<string, [string, Process][]>();
-  let many = 0;
-  for (const name in now.processes) {
-    const one = now.processes[name];
-    if (!one) continue;
-    many++;
-    const owner = one.gateway ? "gateway" : one.deployment || name;
-    const list = groups.get(owner);
-    if (list) list.push([name, one]);
-    else groups.set(owner, [[name, one]]);
-  }
+  const { names, groups } = now.fleet;
   const wanted = place.value.rest;
-  const names = [...groups.keys()];
-  const few = many <= 24;
+  const few = names.length <= 24;
   return (
     <section aria-label="Deployments" class="deployments">
-      {names.map((name) => (
-        <DeploymentRow key={name} name={name} one={now.deployments[name]} processes={groups.get(name) ?? []} open={wanted ? wanted === name : few} steps={now.service.steps?.[name]} />
+      {[...groups].map(([name, group]) => (
+        <DeploymentRow key={name} name={name} one={now.deployments[name]} group={group} processes={now.processes} open={wanted ? wanted === name : few} steps={now.service.steps?.[name]} />
       ))}
     </section>
   );
@@ -255,18 +235,18 @@ function Deployments({ now }: { now: State }) {
 interface RowProps {
   name: string;
   one: Deployment | undefined;
-  processes: [string, Process][];
+  group: Group;
+  processes: Processes;
   open: boolean;
   steps: { waiting: number; wait: number; wanted?: number | null } | undefined;
 }
 
-function DeploymentRow({ name, one, processes, open, steps }: RowProps) {
+function DeploymentRow({ name, one, group, processes, open, steps }: RowProps) {
   const [toggled, setToggled] = useState<boolean | null>(null);
   const shown = toggled ?? open;
-  const own = one?.state ?? processes[0]?.[1].state ?? "";
-  const ready = processes.filter(([, process]) => process.state === "ready").length;
+  const own = one?.state ?? group.state;
+  const { ready, executor } = group;
   const numbers = one?.numbers;
-  const executor = processes.find(([, process]) => process.executor)?.[1].executor ?? "";
   return (
     <div class="panel deployment">
       <h2>
@@ -276,7 +256,8 @@ function DeploymentRow({ name, one, processes, open, steps }: RowProps) {
           <Pill state={own} />
           <span class="deployment-about">
             {executor && executor !== name ? `${executor} · ` : ""}
-            {ready} of {plural(processes.length, "process", "processes")} ready
+            {one?.versions?.length ? `${one.versions.map(version).join(" and ")} · ` : ""}
+            {ready} of {plural(group.names.length, "process", "processes")} ready
             {one?.stateful ? " · stateful" : ""}
             {steps?.waiting ? ` · ${count(steps.waiting)} waiting` : ""}
             {typeof steps?.wanted === "number" ? ` · autoscale asks for ${steps.wanted}` : ""}
@@ -290,17 +271,17 @@ function DeploymentRow({ name, one, processes, open, steps }: RowProps) {
           )}
         </button>
       </h2>
-      {shown && <ProcessTable processes={processes} name={name} />}
+      {shown && <ProcessTable names={group.names} processes={processes} name={name} />}
     </div>
   );
 }
 
 const ROWS = 40;
 
-function ProcessTable({ processes, name }: { processes: [string, Process][]; name: string }) {
+function ProcessTable({ names, processes, name }: { names: string[]; processes: Processes; name: string }) {
   const [rows, setRows] = useState(ROWS);
   const clock = Math.floor(state.value?.time ?? 0);
-  const shown = processes.slice(0, rows);
+  const shown = names.slice(0, rows);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={`processes of ${name}`}>
       <table class="processes">
@@ -313,13 +294,19 @@ function ProcessTable({ processes, name }: { processes: [string, Process][]; nam
             <th scope="col" class="number">CPU</th>
             <th scope="col" class="number">memory</th>
             <th scope="col" class="number">restarts</th>
+            <th scope="col">version</th>
             <th scope="col">runs in</th>
           </tr>
         </thead>
-        <tbody>{shown.map(([key, one]) => <ProcessRow key={key} name={key} one={one} clock={clock} />)}</tbody>
+        <tbody>
+          {shown.map((key) => {
+            const one = processes.get(key);
+            return one && <ProcessRow key={key} name={key} one={one} clock={clock} />;
+          })}
+        </tbody>
       </table>
-      {processes.length > rows && (
-        <button type="button" class="quiet small" onClick={() => setRows(rows + 100)}>show more: {processes.length - rows} are left</button>
+      {names.length > rows && (
+        <button type="button" class="quiet small" onClick={() => setRows(rows + 100)}>show more: {names.length - rows} are left</button>
       )}
     </div>
   );
@@ -336,21 +323,29 @@ const ProcessRow = memo(function ProcessRow({ name, one, clock }: { name: string
         <td class="number">{cores(one.cpu)}</td>
         <td class="number">{bytes(one.rss)}</td>
         <td class={`number ${one.restarts ? "warned" : ""}`}>{count(one.restarts)}</td>
+        <td>{versions(one)}</td>
         <td>{where(one)}</td>
       </tr>
       {one.last_end && (
         <tr class="ended">
-          <td colSpan={8}><span>last end: {one.last_end}</span></td>
+          <td colSpan={9}><span>last end: {one.last_end}</span></td>
         </tr>
       )}
     </>
   );
 });
 
+/** That of the Executor, where it has one, and that of jina. */
+function versions(one: Process): string {
+  const own = one.executor_version ? version(one.executor_version) : "";
+  return [own, one.version ? `jina ${one.version}` : ""].filter(Boolean).join(" · ") || "–";
+}
+
 function where(one: Process): string {
-  const { kind = "process", host = "", image = "", pod = "" } = one.place ?? {};
+  const { kind = "process", host = "", pod = "" } = one.place ?? {};
+  if (one.image) return `container of ${version(one.image)}`;
   if (kind === "pod") return `pod ${pod || host}`;
-  if (kind === "container") return `container ${image || host}${one.pid ? ` · ${one.pid}` : ""}`;
+  if (kind === "container") return `container ${host}${one.pid ? ` · ${one.pid}` : ""}`;
   return one.pid ? `process ${one.pid}${host ? ` on ${host}` : ""}` : "–";
 }
 

@@ -27,9 +27,9 @@ export function Performance() {
 
 function Choice({ now }: { now: State }) {
   const deployments = Object.keys(now.deployments);
-  const processes = Object.keys(now.processes);
+  const processes = now.fleet.names;
   // The list is long for large services: it changes only where the names do.
-  const names = `${deployments.join()}|${processes.join()}`;
+  const names = deployments.join();
   const options = useMemo(
     () => (
       <>
@@ -40,7 +40,7 @@ function Choice({ now }: { now: State }) {
         <optgroup label="processes">{processes.map((name) => <option key={name} value={`process:${name}`}>{name}</option>)}</optgroup>
       </>
     ),
-    [names],
+    [names, processes],
   );
   return (
     <div class="row controls">
@@ -158,7 +158,7 @@ const ENDPOINTS = 200;
 /** What was asked for, over all replicas. */
 function Endpoints({ now }: { now: State }) {
   const found = new Map<string, { rate: number; p99: number | null; count: number; failed: number; failures: Map<string, number> }>();
-  for (const process of Object.values(now.processes)) {
+  for (const process of now.processes.values()) {
     if (process.gateway) continue;
     for (const path in process.endpoints) {
       const numbers = process.endpoints[path];
@@ -203,22 +203,23 @@ const ROWS = 50;
 /** Processor and memory of each process, the busiest first. */
 function Machines({ now }: { now: State }) {
   const [rows, setRows] = useState(ROWS);
-  const all = Object.entries(now.processes);
+  const { names, largest } = now.fleet;
   // In the order of the first look, or rows would jump about under the pointer.
-  const names = all.map(([name]) => name).join();
-  const order = useMemo(() => [...all].sort(([, left], [, right]) => (right.rss ?? 0) - (left.rss ?? 0)).map(([name]) => name), [names]);
+  const order = useMemo(() => {
+    const size = (name: string) => now.processes.get(name)?.rss ?? 0;
+    return [...names].sort((left, right) => size(right) - size(left));
+  }, [names]);
   const shown = order.slice(0, rows);
-  const most = all.reduce((large, [, one]) => Math.max(large, one.rss ?? 0), 1);
   return (
     <section class="panel" aria-labelledby="machines">
       <h2 id="machines">Processor and memory</h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="processor and memory by process">
         <table>
           <thead><tr><th scope="col">process</th><th scope="col" class="number">CPU</th><th scope="col" class="wide"><span class="offscreen">CPU as a bar</span></th><th scope="col" class="number">memory</th><th scope="col" class="wide"><span class="offscreen">memory as a bar</span></th><th scope="col" class="number">threads</th><th scope="col" class="number">files</th></tr></thead>
-          <tbody>{shown.map((name) => <MachineRow key={name} name={name} one={now.processes[name]} most={most} />)}</tbody>
+          <tbody>{shown.map((name) => <MachineRow key={name} name={name} one={now.processes.get(name)} most={largest || 1} />)}</tbody>
         </table>
       </div>
-      {all.length > rows && <button type="button" class="quiet small" onClick={() => setRows(rows + 100)}>show more: {plural(all.length - rows, "process", "processes")} left</button>}
+      {names.length > rows && <button type="button" class="quiet small" onClick={() => setRows(rows + 100)}>show more: {plural(names.length - rows, "process", "processes")} left</button>}
     </section>
   );
 }

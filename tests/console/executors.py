@@ -57,6 +57,9 @@ def wav(samples: int = 800) -> bytes:
     return head + data
 
 
+__version__ = "2.1"
+
+
 class Colour(StrEnum):
     red = "red"
     blue = "blue"
@@ -123,6 +126,8 @@ class Odd(BaseDoc):
 
 class Sample(Executor):
     """Tries everything. <img src=x onerror="window.attacked='class docstring'">"""
+
+    __version__ = ATTACK.format("version")
 
     @requests(on="/person")
     def person(self, docs: DocList[Person], parameters: Choice, **kwargs) -> DocList[Person]:

@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-from jina import Deployment
+from jina import Deployment, __version__
 from tests.console.conftest import SHOTS, Load, post
 from tests.console.executors import ATTACK, Sample
 
@@ -47,6 +47,17 @@ def test_processes_are_listed_with_where_they_run(look):
     row.get_by_text("ready").wait_for()
     assert re.search(r"\d+(\.\d)? MB", row.inner_text())
     assert "process" in row.inner_text() or "container" in row.inner_text() or "pod" in row.inner_text()
+
+
+def test_versions_are_shown(look):
+    """Those of the Executor, with jina's beside it; what somebody has written there is text."""
+    look.go("overview")
+    row = look.page.get_by_role("row", name=re.compile(r"encoder\/rep-1"))
+    row.get_by_role("cell", name=f"2.1 · jina {__version__}").wait_for()
+    look.page.get_by_role("button", name=re.compile(r"^encoder .*Encoder · 2\.1 · 2 of 2")).wait_for()
+    row = look.page.get_by_role("row", name=re.compile(r"sample\/rep-0"))
+    row.get_by_role("cell", name=re.compile(re.escape(ATTACK.format("version")[:60]))).wait_for()
+    look.page.get_by_role("row", name=re.compile("gateway")).get_by_role("cell", name=f"jina {__version__}").wait_for()
 
 
 def test_a_node_of_the_graph_opens_its_deployment(look):
