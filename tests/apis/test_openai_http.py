@@ -242,6 +242,8 @@ def test_embeddings(server):
     assert [np.frombuffer(base64.b64decode(one["embedding"]), "<f4").tolist() for one in packed] == found
     [short] = server.post("/embeddings", json={"input": "abc", "dimensions": 2}).json()["data"]
     assert short["embedding"] == pytest.approx([0.94868, 0.31623], abs=1e-4)
+    many = server.post("/embeddings", json={"model": "embed", "input": ["a", "bc"] * 12_000}).json()["data"]
+    assert [one["embedding"] for one in many] == [[1, 1, 2], [2, 1, 2]] * 12_000
     for wrong in ({"input": [1, 2]}, {"input": []}, {"input": "a", "encoding_format": "hex"}):
         assert server.post("/embeddings", json={"model": "embed", **wrong}).status_code == 400
 

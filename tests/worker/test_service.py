@@ -117,6 +117,24 @@ def test_large_documents_are_converted_on_threads(worker, monkeypatch):
             assert [name[:5] for name in names] == ["codec", "codec"]
 
 
+class Odd(BaseDoc):
+    thing: object = None
+
+
+class Unsendable(Executor):
+    @requests(on="/async")
+    async def asynchronous(self, docs: DocList[Text], **kwargs) -> DocList[Odd]:
+        return DocList[Odd](Odd(thing=threading.Lock()) for _ in docs)
+
+
+def test_objects_that_are_taken_as_they_are_are_not_encoded(worker):
+    with worker.serving(Unsendable()) as it:
+        reply = it.run(it.service.call(worker.request("/async", ["a", "b"], takes_objects=True)))
+        assert [type(doc) for doc in reply.payload.objects()] == [Odd, Odd]
+        with pytest.raises(ExecutorError, match="cannot be sent"):
+            it.run(it.service.call(worker.request("/async", ["a"])))
+
+
 def test_the_request_id_is_known_where_the_handler_runs(worker):
     with worker.serving(Upper()) as it:
         assert worker.texts(it.run(it.service.call(worker.request("/where", request_id="abc")))) == ["abc"]

@@ -368,7 +368,7 @@ async def _send_file(exchange: Exchange, gate: Gate, model: Model, request: Requ
     try:
         reply = await guarded(exchange, gate.call(request), request.deadline)
         doc = _only(reply.payload, model)
-        names += getattr(reply.payload, "uploads", ())  # known once the documents are written
+        names += reply.payload.uploads  # known once the documents are written
         kind, file = _open_sound(doc, model, wanted)
         with file:
             size = file.seek(0, io.SEEK_END)

@@ -26,7 +26,7 @@ from jina.client.loops import Held
 from jina.client.sessions import CallSession, SessionState
 from jina.codec import pb
 from jina.codec.codec import codec_of
-from jina.codec.messages import Payload, Request
+from jina.codec.messages import HeldPayload, Payload, Request
 from jina.codec.payloads import DocsPayload
 from jina.documents import Document
 from jina.documents.records import is_record, is_value, item_of_list, unmapped
@@ -409,7 +409,7 @@ def payload_of(documents: list[BaseDoc]) -> Payload:
     return _MixedPayload(documents)
 
 
-class _MixedPayload:
+class _MixedPayload(HeldPayload):
     """Documents of several classes."""
 
     def __init__(self, documents: list[BaseDoc]) -> None:

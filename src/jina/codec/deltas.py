@@ -9,13 +9,14 @@ import msgspec
 import orjson
 
 from jina.codec import pb
+from jina.codec.messages import HeldPayload
 from jina.documents.deltas import Delta, Finish, Reasoning, ToolCall, Usage
 
 if TYPE_CHECKING:
     from jina.codec.messages import DocumentCodec, Payload
 
 
-class DeltasPayload:
+class DeltasPayload(HeldPayload):
     """See `messages.Payload`."""
 
     __slots__ = ("deltas",)

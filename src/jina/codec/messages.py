@@ -88,6 +88,45 @@ class Payload(Protocol):
         """Each document as JSON of its own."""
         ...
 
+    def to_buffer(self) -> bytes | memoryview:
+        """As `to_bytes`, perhaps as a view, for processes of this machine: large files stand in it by name alone."""
+        ...
+
+    @property
+    def uploads(self) -> Sequence[str]:
+        """The names of those files (`jina.documents.uploads`), once `to_buffer` was called."""
+        ...
+
+    def objects(self) -> Iterable[Any] | None:
+        """The documents as the objects that an Executor of this process gave; None where they came as bytes."""
+        ...
+
+    def count_sent(self, size: int) -> None:
+        """Note how many bytes the answer has that was made of `objects`."""
+        ...
+
+
+class HeldPayload:
+    """What a `Payload` answers that names no files and has no objects."""
+
+    __slots__ = ()
+    uploads: Sequence[str] = ()
+
+    def to_bytes(self) -> bytes:
+        """See `Payload`."""
+        raise NotImplementedError
+
+    def to_buffer(self) -> bytes | memoryview:
+        """See `Payload`."""
+        return self.to_bytes()
+
+    def objects(self) -> Iterable[Any] | None:
+        """See `Payload`."""
+        return None
+
+    def count_sent(self, size: int) -> None:
+        """See `Payload`: what came as bytes was counted where it was made."""
+
 
 @dataclass(slots=True)
 class Request:
@@ -118,6 +157,8 @@ class Request:
     """The time and the seed that handlers are given, of a write that several replicas apply."""
     bare: Literal["", "one", "many"] = ""
     """Whether one input or a list of them came as the body of an HTTP request, without an envelope; else empty."""
+    takes_objects: bool = False
+    """Whether `Payload.objects` of the reply are used where there are any, so that nothing is encoded ahead."""
 
 
 @dataclass(slots=True)

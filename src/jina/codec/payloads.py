@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from jina.codec import pb
 from jina.codec.json_text import dumps, loads
+from jina.codec.messages import HeldPayload
 from jina.documents import uploads
 from jina.errors import BadRequest, TooLarge
 
@@ -27,7 +28,7 @@ _SHORT = 16 * 1024
 """Bytes of JSON whose parsed documents may wait in memory."""
 
 
-class ProtoPayload:
+class ProtoPayload(HeldPayload):
     """Documents as a parsed `docarray.DocListProto`; `size` is in bytes, where it is known."""
 
     __slots__ = ("message", "size")
@@ -64,7 +65,7 @@ class ProtoPayload:
         return [plain_json.doc_to_json(doc) for doc in self.message.docs]
 
 
-class BytesPayload:
+class BytesPayload(HeldPayload):
     """Documents as one serialised `docarray.DocListProto`, not looked into; large ones may be a view."""
 
     __slots__ = ("_parsed", "data")
@@ -108,6 +109,10 @@ class BytesPayload:
         """See `messages.Payload`."""
         return self.data if isinstance(self.data, bytes) else bytes(self.data)
 
+    def to_buffer(self) -> bytes | memoryview:
+        """See `messages.Payload`."""
+        return self.data
+
     def to_json(self) -> bytes:
         """See `messages.Payload`."""
         return self.parsed().to_json()
@@ -117,7 +122,7 @@ class BytesPayload:
         return self.parsed().json_items()
 
 
-class FilePayload:
+class FilePayload(HeldPayload):
     """Documents as one serialised `docarray.DocListProto` with files that are named only.
 
     `uploads` are the names. Those who get them in another form get the contents.
@@ -143,6 +148,10 @@ class FilePayload:
     def to_bytes(self) -> bytes:
         """See `messages.Payload`; raises as `write_proto`."""
         return self._filled().SerializeToString()
+
+    def to_buffer(self) -> bytes | memoryview:
+        """See `messages.Payload`."""
+        return self.data
 
     def to_json(self) -> bytes:
         """See `messages.Payload`; raises as `write_proto`."""
@@ -195,7 +204,7 @@ def _fill_node(node: pb.NodeProto, known: set[str]) -> None:
             pass
 
 
-class JsonPayload:
+class JsonPayload(HeldPayload):
     """Documents as JSON: one raw array (or one raw object), or parsed objects.
 
     Errors of `decode` name places such as `["body", "data", 0, "text"]`: `location` is what stands before the index.
@@ -318,7 +327,7 @@ class JsonPayload:
             return None
 
 
-class DocsPayload:
+class DocsPayload(HeldPayload):
     """Documents as objects, with the codec of their class."""
 
     __slots__ = ("codec", "docs")
@@ -354,21 +363,13 @@ class DocsPayload:
         """See `messages.Payload`."""
         return [self.codec.encode_json_doc(doc) for doc in self.docs]
 
+    def objects(self) -> Iterable[Any]:
+        """See `messages.Payload`."""
+        return self.docs  # type: ignore[no-any-return]
+
 
 def _garbled(error: DecodeError) -> BadRequest:
     return BadRequest(f"the documents are not a docarray.DocListProto: {error}")
-
-
-def objects_of(payload: Payload) -> Iterable[Any] | None:
-    """The documents as the objects that an Executor of this process gave; None where they came as bytes."""
-    docs: Iterable[Any] | None = getattr(payload, "docs", None)
-    return docs
-
-
-def count_sent(payload: Payload, size: int) -> None:
-    """Note how many bytes an answer has whose objects were used as they are."""
-    if (count := getattr(payload, "count", None)) is not None:
-        count(size)
 
 
 def size_of(payload: Payload) -> int:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from socket import socket
 
 from jina.codec.messages import Reply, Request, Route
-from jina.codec.payloads import BytesPayload, FilePayload
+from jina.codec.payloads import BytesPayload
 from jina.errors import DeadlineExceeded, JinaError
 from jina.ipc import protocol as frames
 from jina.ipc.protocol import (
@@ -156,7 +156,7 @@ class LinkUpstream:
             self._held += size
         try:
             reply = await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
-            if request.handed_over is not None and isinstance(reply.payload, FilePayload):
+            if request.handed_over is not None:
                 request.handed_over += reply.payload.uploads
             return reply
         finally:

@@ -500,10 +500,10 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
         location=location,
         single=single,
     )
-    if request.handed_over is not None or isinstance(request.payload, FilePayload):
-        names = list(request.payload.uploads) if isinstance(request.payload, FilePayload) else []
+    names = request.payload.uploads
+    if request.handed_over is not None or names:
         told = msgspec.structs.asdict(meta)
-        meta = _FilesMeta(**told, takes_files=request.handed_over is not None, uploads=names)
+        meta = _FilesMeta(**told, takes_files=request.handed_over is not None, uploads=list(names))
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
     if len(body) > limit:
@@ -556,16 +556,13 @@ def read_request(flags: int, data: Buffer, body: Buffer) -> Request:
 
 def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     """Flags, meta and body in the form that the request asks for; raises `TooLarge` and what the payload raises."""
-    payload = reply.payload
     body: Buffer
     names: Sequence[str] = ()
     if request.json_reply:
-        body = payload.to_json()
-    elif isinstance(payload, BytesPayload | FilePayload):
-        body, names = payload.data, getattr(payload, "uploads", ())
+        body = reply.payload.to_json()
     else:
-        body = payload.to_bytes()
-        names = getattr(payload, "uploads", ())
+        body = reply.payload.to_buffer()
+        names = reply.payload.uploads  # known once the documents are written
     if len(body) > limit:
         raise _too_large("documents of the reply", len(body), limit)
     meta = b""
@@ -655,14 +652,12 @@ def _chosen(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _form(payload: Payload) -> tuple[bool, list[str | int] | None, bool, Buffer]:
     """Whether it travels as JSON, what the places of faults start with there, whether as one object, and the bytes."""
-    if isinstance(payload, BytesPayload | FilePayload):
-        return False, None, False, payload.data
     if isinstance(payload, JsonPayload):
         raw = payload.text  # `to_json` would parse an object in order to wrap it
         data = _json_of(payload) if raw is None else raw
         location = None if payload.location == _DEFAULT_LOCATION else list(payload.location)
         return True, location, payload.single, data
-    return False, None, False, payload.to_bytes()
+    return False, None, False, payload.to_buffer()
 
 
 def _json_of(payload: JsonPayload) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from jina.codec.messages import Reply, Request
-from jina.codec.payloads import BytesPayload, FilePayload, JsonPayload
+from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.errors import (
     BadRequest,
     Cancelled,
@@ -165,7 +165,7 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
     endpoint of plain types.
     """
     request = await read_request(exchange, gate, endpoint, info)
-    if type(request.payload) is FilePayload or (info is not None and wants_file(exchange, info)):
+    if request.payload.uploads or (info is not None and wants_file(exchange, info)):
         await _answer_with_files(exchange, gate, request, info)
     else:
         await _answer(exchange, gate, request, info)
@@ -173,8 +173,7 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
 
 async def _answer_with_files(exchange: Exchange, gate: Gate, request: Request, info: EndpointInfo | None) -> None:
     """The same where files wait on disk meanwhile, or come back as they are."""
-    names = list(request.payload.uploads) if isinstance(request.payload, FilePayload) else []
-    request.handed_over = names
+    request.handed_over = names = list(request.payload.uploads)
     raw = wants_file(exchange, info)
     request.json_reply = request.json_reply and not raw
     try:
@@ -225,8 +224,7 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
             raise
         last = framing.failure(as_jina_error(error))
     finally:
-        if type(request.payload) is FilePayload:
-            remove_later(request.payload.uploads)
+        remove_later(request.payload.uploads)
     await exchange.write(last, more=False)
 
 
@@ -266,22 +264,18 @@ def _forget_cancellation() -> None:
 async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None) -> Request:
     """The request that came, with its id and deadline; raises what is wrong with it, or that the caller may not."""
     headers = exchange.headers
-    found: Request | None = None
-    as_json = (kind := headers.get("content-type")) in _AS_JSON
-    if exchange.method != "GET" and not as_json:
-        found = await read_upload(exchange, info, exchange.terms.max_body)
-    if found is not None:
-        request = _of_upload(exchange, found, endpoint, info)
-    elif exchange.method == "GET":
+    if exchange.method == "GET":
         request = _of_get(exchange, await exchange.body(), endpoint, info)
     else:
-        body = await exchange.body()
-        if info is not None and not as_json:
+        as_json = (kind := headers.get("content-type")) in _AS_JSON
+        found = None if as_json else await read_upload(exchange, info, exchange.terms.max_body)
+        body = await exchange.body() if found is None else b""
+        if found is None and info is not None and not as_json:
             found = read_url_form(kind or "", body, info, exchange.terms.max_body)
-        if found is not None:
-            request = _of_upload(exchange, found, endpoint, info)
-        else:
+        if found is None:
             request = _of_post(exchange, body, endpoint, gate.service, info)
+        else:
+            request = _of_upload(exchange, found, endpoint, info)
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = headers
     request.json_reply = "accept" not in headers or not exchange.accepts(DOCUMENTS)

@@ -468,7 +468,7 @@ async def send_file(
 ) -> bool:
     """Answer with the file in a reply; returns whether there was exactly one. `given` gets the names of uploads."""
     message = message_of(reply.payload)
-    given += getattr(reply.payload, "uploads", ())  # known once the documents are written
+    given += reply.payload.uploads  # known once the documents are written
     if len(message.docs) != 1:
         return False
     field = file_field(info.output_schema) or ""
@@ -498,8 +498,7 @@ async def send_file(
 
 def message_of(payload: Payload) -> pb.DocListProto:
     """The documents of a reply, with large files by their names."""
-    data = payload.data if isinstance(payload, FilePayload) else payload.to_bytes()
-    return pb.DocListProto.FromString(bytes(data))
+    return pb.DocListProto.FromString(bytes(payload.to_buffer()))
 
 
 def file_in(data: Any, name: str) -> tuple[str, str, IO[bytes]] | None:

@@ -10,7 +10,7 @@ import time
 import traceback
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 from jina.codec.codec import codec_for, codec_of
 from jina.codec.deltas import DeltasPayload
 from jina.codec.large_values import has_large_flat_values
-from jina.codec.messages import DocumentCodec, Payload, Reply, Request
+from jina.codec.messages import DocumentCodec, HeldPayload, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
 from jina.documents.files import by_name
 from jina.errors import BadClientInput, BadRequest, ExecutorError, InputRequired
@@ -140,7 +140,7 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__}: its __str__ raised {type(error).__name__}>"
 
 
-class ReplyPayload:
+class ReplyPayload(HeldPayload):
     """Documents that a handler gave. `expected` is the codec of the endpoint's output, which is mostly right."""
 
     __slots__ = ("_bytes", "_codec", "_counted", "_counts", "_json", "docs", "takes_files", "uploads")
@@ -154,8 +154,7 @@ class ReplyPayload:
         self._json: bytes | None = None
         self.takes_files = False
         """Whether large files may be handed over by name, to who asks for bytes."""
-        self.uploads: tuple[str, ...] = ()
-        """The names of those that were."""
+        self.uploads: Sequence[str] = ()
 
     def encode(self, *, as_json: bool) -> None:
         """Encode now, on whichever thread this is, in the form in which a listener will ask."""
@@ -193,7 +192,11 @@ class ReplyPayload:
             raise _unsendable(error) from error
         self._counts.sent.observe(into.ByteSize())
 
-    def count(self, size: int) -> None:
+    def objects(self) -> Iterable[Any]:
+        """The documents themselves."""
+        return self.docs  # type: ignore[no-any-return]
+
+    def count_sent(self, size: int) -> None:
         """Tell of how many bytes the answer is, once."""
         if not self._counted:
             self._counted = True
@@ -204,7 +207,7 @@ class ReplyPayload:
         if self._bytes is None:
             self.encode(as_json=False)
             assert self._bytes is not None
-        self.count(len(self._bytes))
+        self.count_sent(len(self._bytes))
         return self._bytes
 
     def to_json(self) -> bytes:
@@ -212,7 +215,7 @@ class ReplyPayload:
         if self._json is None:
             self.encode(as_json=True)
             assert self._json is not None
-        self.count(len(self._json))
+        self.count_sent(len(self._json))
         return self._json
 
     def json_items(self) -> list[bytes]:
@@ -442,8 +445,8 @@ class Handler:
             parameters = self.with_results(parameters, results)
         payload = ReplyPayload(docs, self.output_codec, self.counts)
         payload.takes_files = request.handed_over is not None
-        slow = slow_to_encode(docs, as_json=request.json_reply)
-        if encoded and not slow:
+        slow = not request.takes_objects and slow_to_encode(docs, as_json=request.json_reply)
+        if encoded and not slow and not request.takes_objects:
             payload.encode(as_json=request.json_reply)
         return Reply(payload, parameters), slow
 
