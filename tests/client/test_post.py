@@ -139,8 +139,9 @@ def test_no_endpoint_is_the_default_one(server, client):
 
 @pytest.mark.parametrize("inputs", [5, [5], [Note(), 5], object(), 1.5, [None]])
 def test_bad_inputs(client, inputs):
-    with pytest.raises(BadClientInput, match="inputs"):
+    with pytest.raises(BadClientInput, match="inputs") as caught:
         client.post("/echo", inputs, request_size=1)
+    assert caught.value.help == "for a method that takes plain values, write {'value': ...}"
 
 
 def test_what_a_generator_raises_comes_out_as_it_is(client):

@@ -5,6 +5,7 @@ import enum
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
@@ -258,6 +259,26 @@ class Plain(Executor):
     @requests(on="/to_documents")
     def to_documents(self, text: str) -> DocList[TextDocument]:
         return DocList[TextDocument]([TextDocument(id=str(place), text=one) for place, one in enumerate(text)])
+
+    @requests(on="/days")
+    def days(self, since: dt.date, until: dt.date | None = None) -> dt.timedelta | None:
+        return until - since if until else None
+
+    @requests(on="/grouped")
+    def grouped(self, items: list[Item]) -> dict[str, list[Item]]:
+        return {item.text: [other for other in items if other.text == item.text] for item in items}
+
+    @requests(on="/colours")
+    async def colours(self, colours: set[Colour], size: Literal["s", "m"] = "s") -> list[Colour]:
+        return sorted(colours, key=lambda colour: colour.value, reverse=size == "m")
+
+    @requests(on="/doubled")
+    def doubled(self, docs: list[int]) -> list[int]:
+        return [doc * 2 for doc in docs]
+
+    @requests(on="/price")
+    def price(self, docs: list[Decimal]) -> list[Decimal]:
+        return [doc * 2 for doc in docs]
 
     @requests(on="/free_document")
     def free_document(self, query: TextDocument) -> Out:

@@ -5,11 +5,12 @@ import json
 import urllib.error
 import urllib.request
 import uuid
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from plain_service import Arrays, Frame, Item, Named, Out, Path, Plain, Point, Rich, Row, TextDocument
+from plain_service import Arrays, Colour, Frame, Item, Named, Out, Path, Plain, Point, Rich, Row, TextDocument
 
 from jina import Client, Deployment, Flow
 from jina.errors import BadRequest, ValidationFailed
@@ -79,8 +80,19 @@ CASES = [
     Case("/batched_texts", ["a", "bc"], list[float], [2.0, 4.0], ["a", "bc"], [2.0, 4.0], {"scale": 2}, "?scale=2"),
     Case("/of_documents", [TextDocument(text="ab")], list[Out], [Out(n=2)], [{"text": "ab"}], None),
     Case("/to_documents", {"text": "ab"}, list[TextDocument], None, {"text": "a"}, [{"id": "0", "text": "a"}]),
+    Case("/days", {"since": "2026-01-01", "until": "2026-01-03"}, dt.timedelta | None, dt.timedelta(days=2),
+         {"since": "2026-01-01"}, None),
+    Case("/grouped", TWO, dict[str, list[Item]], {"ab": TWO[:1], "c": TWO[1:]}, ROWS[1:], {"c": ROWS[1:]}),
+    Case("/colours", {"colours": ["red", "blue"]}, list[Colour], [Colour.BLUE, Colour.RED],
+         {"colours": ["blue", "red"], "size": "m"}, ["red", "blue"]),
+    Case("/doubled", [{"value": 3}, {"value": 4}], list[int], [6, 8], [3], [6]),
+    Case("/price", ["1.10"], list[Decimal], [Decimal("2.20")], ["0.1"], ["0.2"]),
     Case("/free_document", TextDocument(text="ab"), Out, Out(n=2), {"text": "abc"}, {"n": 3}),
 ]  # fmt: skip
+
+
+def test_the_table_has_forty_signatures():
+    assert len({case.endpoint for case in CASES}) >= 40
 
 
 class Ports(NamedTuple):

@@ -454,8 +454,9 @@ class SyncClient(BaseClient):
 
         - `inputs`: a document, a list, tuple, `DocList` or (async) generator of documents, a function that
           returns one of these. None and an empty container make one request without documents; a generator that
-          yields nothing makes none. Mappings, text and bytes become schemaless documents. `request_size` documents
-          go into one request; 0 puts all into one. `docs` is another name of `inputs`.
+          yields nothing makes none. Mappings, text and bytes become schemaless documents; to a method that takes
+          plain values, `{"value": 3}` sends any other. `request_size` documents go into one request; 0 puts all
+          into one. `docs` is another name of `inputs`.
         - `on_done(response)`, `on_error(response)`, `on_always(response)`: called with each `Response`; an
           `on_error` that needs a second argument gets the error too. With `on_done` or `on_always`, `post`
           returns None and holds no documents; with `on_error` it does not raise what failed, except where no

@@ -252,6 +252,8 @@ class Retries:
 
 ACCEPTED = "a document, a list, tuple, DocList or generator of documents, a function that returns one of these, or None"
 
+HOW_TO_SEND_VALUES = "for a method that takes plain values, write {'value': ...}"
+
 
 class Inputs:
     """The `inputs` of one call.
@@ -357,7 +359,7 @@ def _iterable(inputs: Any) -> Any:
         return list(inputs)
     if isinstance(inputs, Iterable | AsyncIterable):
         return inputs
-    raise BadClientInput(f"inputs: {_shown(inputs)} is not {ACCEPTED}")
+    raise BadClientInput(f"inputs: {_shown(inputs)} is not {ACCEPTED}", help=HOW_TO_SEND_VALUES)
 
 
 def _from_async(source: AsyncIterable[Any]) -> Iterator[Any]:
@@ -392,7 +394,7 @@ def as_document(item: Any, index: int) -> Any:
             return Document(blob=item)
     except (ValueError, TypeError) as error:
         raise BadClientInput(f"inputs: element {index}, {_shown(item)}, cannot be made a document: {error}") from error
-    hint = "call the generator function without `await`" if inspect.isawaitable(item) else ""
+    hint = "call the generator function without `await`" if inspect.isawaitable(item) else HOW_TO_SEND_VALUES
     raise BadClientInput(f"inputs: element {index} is {_shown(item)}, not a document", help=hint)
 
 

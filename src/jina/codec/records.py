@@ -6,8 +6,13 @@ have the names of JSON; nested records are dicts. A value, which has no fields, 
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import enum
 import threading
+import types
 import typing
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -694,6 +699,7 @@ class _ValueForm(_Form):
         super().__init__(annotation)
         self.reads_json = False
         self._dumps = _needs_dump(annotation)
+        self._takes_objects = _takes_objects(annotation)
 
     def readers(self, compiler: ReaderCompiler) -> dict[str, Reader]:
         return {VALUE: compiler.compile(self.annotation)}
@@ -714,14 +720,7 @@ class _ValueForm(_Form):
 
     def from_wire(self, values: dict[str, Any]) -> Any:
         """The value; of a document that has none its text, as clients that know no types send it."""
-        if VALUE in values:
-            return values[VALUE]
-        kind = stripped(self.annotation)
-        if kind is str and isinstance(values.get("text"), str):
-            return values["text"]
-        if kind is bytes and isinstance(values.get("blob"), bytes):
-            return values["blob"]
-        return values
+        return values[VALUE] if VALUE in values else self._from_schemaless(values)
 
     def from_parsed(self, item: Any) -> Any:
         if isinstance(item, dict) and VALUE in item and item.keys() <= {VALUE, "id"}:
@@ -736,13 +735,15 @@ class _ValueForm(_Form):
             return item
 
     def _from_schemaless(self, item: dict[str, Any]) -> Any:
-        """The text or the bytes of a document without a class, as clients make it of either."""
-        kind = stripped(self.annotation)
-        if kind is str and isinstance(item.get("text"), str):
-            return item["text"]
-        if kind is bytes and isinstance(item.get("blob"), str):
-            return text_to_bytes(item["blob"])
-        return item
+        """The value in a document without a class, or its text or bytes, as clients make it of either."""
+        if self._takes_objects:
+            return item
+        text, blob, tags = item.get("text"), item.get("blob"), item.get(TAGS)
+        if isinstance(tags, dict) and VALUE in tags:
+            return tags[VALUE]
+        if stripped(self.annotation) is bytes:
+            return item if blob is None else text_to_bytes(blob) if isinstance(blob, str) else blob
+        return item if text is None else text
 
     def fields(self, doc: Any) -> Mapping[str, Any]:
         if self._dumps is None:
@@ -755,6 +756,19 @@ class _ValueForm(_Form):
         write = adapter(self.annotation).serializer.to_json
         items = [write(doc, by_alias=True, warnings="none", fallback=_to_json) for doc in docs]
         return b"[" + b",".join([b'{"value":%b}' % item for item in items]) + b"]"
+
+
+def _takes_objects(annotation: Any) -> bool:
+    """Whether a JSON object may be a value of a type."""
+    kind = stripped(annotation)
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Union or origin is types.UnionType:
+        return any(_takes_objects(part) for part in typing.get_args(kind))
+    if origin is typing.Literal:
+        return False
+    known = (str, bytes, bytearray, int, float, complex, decimal.Decimal, uuid.UUID, enum.Enum, type(None))
+    known += (dt.date, dt.time, dt.timedelta, list, tuple, set, frozenset, np.ndarray)
+    return not (isinstance(origin, type) and issubclass(origin, known))
 
 
 def _form_of(annotation: Any) -> _Form:
