@@ -766,7 +766,18 @@ def _takes_objects(annotation: Any) -> bool:
         return any(_takes_objects(part) for part in typing.get_args(kind))
     if origin is typing.Literal:
         return False
-    known = (str, bytes, bytearray, int, float, complex, decimal.Decimal, uuid.UUID, enum.Enum, type(None))
+    known: tuple[type, ...] = (
+        str,
+        bytes,
+        bytearray,
+        int,
+        float,
+        complex,
+        decimal.Decimal,
+        uuid.UUID,
+        enum.Enum,
+        type(None),
+    )
     known += (dt.date, dt.time, dt.timedelta, list, tuple, set, frozenset, np.ndarray)
     return not (isinstance(origin, type) and issubclass(origin, known))
 
