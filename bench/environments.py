@@ -39,7 +39,7 @@ def python_of(peer: str) -> str:
         ready.touch()
     elif peer == "ours":
         uv = str(Path(sys.executable).with_name("uv"))
-        install = [uv, "pip", "install", "-q", "--no-deps", "--reinstall-package", "jina", "--python"]
+        install = [uv, "pip", "install", "-q", "--no-deps", "--reinstall-package", "rejina", "--python"]
         subprocess.run([*install, str(folder / "bin" / "python"), "."], check=True, cwd=ROOT)
     return str(folder / "bin" / "python")
 
@@ -74,7 +74,7 @@ def scripts_at(source: str) -> Path:
 
 def versions(peer: str) -> str:
     """Name and version of the peer itself."""
-    name = {"jina3": "jina", "ours": "jina"}.get(peer, peer)
+    name = {"jina3": "jina", "ours": "rejina"}.get(peer, peer)
     code = f"from importlib.metadata import version; print(version({name!r}))"
     done = subprocess.run([python_of(peer), "-c", code], check=True, capture_output=True, text=True)
     return f"{name} {done.stdout.strip()}"
