@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -90,9 +91,18 @@ def http_text() -> list[Arm]:
         Arm(mosec, "http", http_request("/inference", TEXT), b"HELLO WORLD"),
         Arm(bench_server("litserve", "peer_litserve.py", python_of("litserve")), "http", request, b"HELLO", share=0.2),
         Arm(bench_server("bentoml", "peer_bentoml.py", python_of("bentoml")), "http", request, b"HELLO", share=0.1),
-        Arm(bench_server("ray-serve", "peer_ray.py", python_of("ray")), "http", request, b"HELLO", share=0.1),
         Arm(direct, "http", request, b"HELLO WORLD", share=0.2),
         Arm(default, "http", request, b"HELLO WORLD", share=0.1),
+    ]
+
+
+def http_ray() -> list[Arm]:
+    """The same beside Ray Serve, whose processes would take their part of the machine from the other peers."""
+    request = http_request("/upper", TEXT)
+    ray = dataclasses.replace(bench_server("ray-serve", "peer_ray.py", python_of("ray")), patience=300.0)
+    return [
+        Arm(bench_server("ours-http", "ours.py", protocol="http"), "http", request, b"HELLO WORLD"),
+        Arm(ray, "http", request, b"HELLO WORLD", share=0.1),
     ]
 
 
@@ -195,6 +205,7 @@ CASES = {
         1000,
         32,
     ),
+    "http_ray": Case("HTTP JSON, one short text, beside Ray Serve", http_ray, (("ray-serve", 1 / 8),), 1000, 32),
     "http_text_sync": Case("HTTP JSON, one short text, `def` handler", http_text_sync, (), 1000, 32),
     "grpc_text": Case(
         "gRPC unary, one short text",

@@ -37,8 +37,10 @@ class Server:
     source: str = ""
     """Folder from which `jina` is imported instead of from the environment; see `environments.source_at`."""
     scripts: Path = ROOT / "bench" / "servers"
+    patience: float = 90.0
+    """Seconds until the port accepts."""
 
-    def start(self, timeout: float = 90.0) -> float:
+    def start(self) -> float:
         """Start and wait until the port accepts; gives the seconds it took."""
         self.port = free_port()
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ class Server:
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return time.perf_counter() - started
-            if self.process.poll() is not None or time.perf_counter() - started > timeout:
+            if self.process.poll() is not None or time.perf_counter() - started > self.patience:
                 self.stop()
                 raise RuntimeError(f"{self.name} did not start; see {log_file}")
             time.sleep(0.01)

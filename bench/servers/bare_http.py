@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import orjson
-import uvicorn
 
 BINARY = b"application/octet-stream"
 
@@ -102,5 +101,7 @@ async def app(scope, receive, send):
 
 
 if __name__ == "__main__":
+    import uvicorn
+
     config = uvicorn.Config(app, port=int(sys.argv[-1]), log_level="error", access_log=False, lifespan="off")
     asyncio.run(uvicorn.Server(config).serve())
