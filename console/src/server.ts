@@ -12,13 +12,23 @@ export const refusal = signal("");
 
 function takeKey(): string {
   if (location.hash.startsWith(MARK)) {
-    store(decodeURIComponent(location.hash.slice(MARK.length)));
+    const given = decoded(location.hash.slice(MARK.length));
     history.replaceState(null, "", location.pathname + location.search);
+    store(given);
+    return given;
   }
   try {
     return sessionStorage.getItem(STORED) ?? "";
   } catch {
     return "";
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a key that was put there as it is
   }
 }
 
@@ -38,7 +48,7 @@ export function useKey(value: string): void {
 }
 
 /** Where the server is mounted, with a slash at the end. */
-export const base = new URL(location.pathname.replace(/console\/?$/, "") || "/", location.origin);
+export const base = new URL(location.pathname.replace(/console\/*$/, "") || "/", location.origin);
 
 export function address(path: string): string {
   return new URL(path.replace(/^\/+/, ""), base).href;
@@ -57,8 +67,13 @@ export class Refused extends Error {
 /** A request to the server itself, with the key. */
 export function send(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
-  if (key.value) headers.set("X-API-Key", key.value);
+  if (key.value) headers.set("X-API-Key", sendable(key.value));
   return fetch(address(path), { ...init, headers, cache: "no-store", credentials: "same-origin" });
+}
+
+/** A header holds bytes alone: what has other letters is sent as UTF-8, and the server says that it is not a key. */
+function sendable(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text)).replace(/[\0\r\n]/g, "");
 }
 
 /** A request of the console; raises `Refused` for any answer but 2xx. */

@@ -149,8 +149,13 @@ export function Dialog({ title, children, onClose }: { title: string; children: 
     event.preventDefault();
     onClose?.();
   };
+  // Browsers close it at the second Escape whatever is said to that.
+  const closed = () => {
+    if (onClose) onClose();
+    else element.current?.showModal();
+  };
   return (
-    <dialog ref={element} aria-labelledby="dialog-title" onCancel={cancel}>
+    <dialog ref={element} aria-labelledby="dialog-title" onCancel={cancel} onClose={closed}>
       <h2 id="dialog-title">{title}</h2>
       {children}
     </dialog>

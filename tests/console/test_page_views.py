@@ -223,6 +223,50 @@ def test_a_key_in_the_address_is_taken_and_removed(open_console, closed):
     assert "sesame-open" not in look.page.evaluate("location.href")
 
 
+@pytest.mark.parametrize("typed", ["ключ", "%zz", "\N{SNOWMAN}"])
+def test_what_cannot_be_a_key_is_told_to_be_none(open_console, closed, typed):
+    look = open_console(closed.port)
+    look.page.goto(f"{look.origin}/console#key={typed}")
+    dialog = look.page.get_by_role("dialog")
+    dialog.get_by_text("does not know that key").wait_for()
+    dialog.get_by_label("API key").fill(typed)
+    dialog.get_by_role("button", name="Open").click()
+    dialog.get_by_text("does not know that key").wait_for()
+
+
+def test_who_asks_for_the_key_cannot_be_sent_away(open_console, closed):
+    """A browser closes a dialog at the second Escape, whatever its page says; behind it nothing could be done."""
+    look = open_console(closed.port).go("overview")
+    dialog = look.page.get_by_role("dialog")
+    dialog.wait_for()
+    for _ in range(4):
+        look.page.keyboard.press("Escape")
+    dialog.get_by_label("API key").fill("sesame-open")
+    dialog.get_by_role("button", name="Open").click()
+    look.page.get_by_role("status").get_by_text("live").wait_for()
+    assert dialog.count() == 0
+
+
+def test_a_browser_that_keeps_nothing_takes_a_key_all_the_same(open_console, closed):
+    look = open_console(closed.port)
+    look.page.add_init_script(
+        """for (const name of ["sessionStorage", "localStorage"])
+            Object.defineProperty(window, name, {get() { throw new Error("not here"); }});"""
+    )
+    look.page.goto(f"{look.origin}/console#key=sesame-open")
+    look.page.get_by_role("status").get_by_text("live").wait_for()
+    look.button("colours: system; change to light").click()
+    look.button("colours: light; change to dark").wait_for()
+
+
+def test_without_scripts_the_page_says_what_does_without_them(open_console, alone):
+    look = open_console(alone.port, java_script_enabled=False)
+    look.page.goto(f"{look.origin}/console")
+    assert "The console needs JavaScript" in look.page.locator("body").inner_text()
+    links = [link.evaluate("element => element.href") for link in look.page.locator("noscript a").all()]
+    assert [look.page.request.get(link).status for link in links] == [200, 200]
+
+
 def test_a_key_without_the_scope_opens_nothing(open_console, closed):
     look = open_console(closed.port)
     look.page.goto(f"{look.origin}/console#key=barley-field")
