@@ -119,6 +119,13 @@ def test_what_is_wrong_with_a_record_is_not_the_trouble_of_who_logs(lines, monke
     assert third["exception"].endswith("ValueError: <script>")
 
 
+def test_records_that_were_made_elsewhere_pass_by(lines):
+    """Such as those of a container, which are made empty and filled afterwards."""
+    lines.since(0)
+    assert logging.makeLogRecord({"msg": "of another process"}).getMessage() == "of another process"
+    assert lines.since(0) == ([], 0)
+
+
 def test_nothing_is_seen_once_nobody_asks(lines, monkeypatch):
     before = logging.getLogRecordFactory()
     lines.since(0)

@@ -129,7 +129,8 @@ class RecentLines:
 
     def _made(self, *args: Any, **more: Any) -> logging.LogRecord:
         record = self._make(*args, **more)
-        if self._attached:
+        # `logging.makeLogRecord` makes one without a name, and fills it afterwards with what was made elsewhere.
+        if self._attached and isinstance(record.name, str):
             self.see(record)
         return record
 
