@@ -15,14 +15,14 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from scripts.base_image import VERSION
 
-from jina import Deployment, Document, DocumentArray, Flow
-from jina.errors import ConfigError, RuntimeFailToStart
+from jina import Deployment, Document, DocumentArray, Flow, __version__
+from jina.errors import ConfigError, ExecutorError, RuntimeFailToStart
 from tests.containers.engine import Engine
 from tests.containers.packages import IMAGE, JINA, PROBE, WAIT, containers, tool, until
 
@@ -131,6 +131,33 @@ def test_a_deployment_answers(running, tmp_path, capfd):
     assert [path.read_text() for path in volume.rglob("kept")] == ["x"]
     with Deployment(uses=f"docker://{IMAGE}", volumes=[f"{volume}:/data"], workspace="/data", name="probe") as again:
         assert again.post("/keep", texts("y")).texts == ["xy"]
+
+
+def test_the_console_sees_into_a_container(running):
+    """What its Executor counts, takes and logs; the process that stands for it would tell none of it."""
+    with Deployment(uses=f"docker://{IMAGE}", name="probe", protocol=["grpc", "http"]) as deployment:
+        status = deployment.status().processes[0]
+        assert (status.version, status.image) == (__version__, IMAGE)
+
+        def seen() -> dict[str, Any]:
+            """What the feed says of it now."""
+            deployment.post("/upper", texts("a"))
+            with contextlib.suppress(ExecutorError):
+                deployment.post("/upper", texts("a"), parameters={"seconds": "none"})
+            address = f"http://127.0.0.1:{deployment.ports[1]}/console/feed"
+            with urllib.request.urlopen(address, timeout=WAIT) as answer:
+                found = next(line for line in answer if line.startswith(b"data:"))
+            return json.loads(found[5:])["processes"]["probe/rep-0"]
+
+        until(lambda: seen().get("place", {}).get("kind") == "container", "what the container tells")
+        found = seen()
+        assert found["executor"] == "Probe"
+        numbers = found["endpoints"]["/upper"]
+        assert numbers["count"] > numbers["failed"] > 0
+        assert found["rss"] > 10_000_000
+        with urllib.request.urlopen(f"http://127.0.0.1:{deployment.ports[1]}/console/logs", timeout=WAIT) as answer:
+            line = next(line for line in answer if b"'none'" in line)  # it goes on until it is closed
+        assert json.loads(line[5:])["process"] == "probe/rep-0"
 
 
 def test_a_killed_container_is_started_again(running):

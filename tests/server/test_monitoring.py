@@ -1,6 +1,7 @@
 """The port for metrics and probes alone."""
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
@@ -15,17 +16,17 @@ def listener(port=0):
     return ListenerPlan(protocol="http", host="127.0.0.1", port=port)
 
 
-def asked(service, *calls):
+def asked(service, *calls, observe=None, key="", **headers):
     """Status, type and text of each `(method, path)`."""
 
     async def main():
-        server = monitoring_server(listener(), service)
+        server = monitoring_server(listener(), service, observe, key)
         await server.start()
         found = []
         try:
             async with aiohttp.ClientSession(server.addresses[0]) as session:
                 for method, path in calls:
-                    async with session.request(method, path) as answer:
+                    async with session.request(method, path, headers=headers) as answer:
                         found.append((answer.status, answer.content_type, await answer.text()))
         finally:
             await server.stop(0)
@@ -53,6 +54,22 @@ def test_metrics_and_probes_are_there_and_nothing_else():
     assert posted[0] == 405
     assert (other[0], "/metrics, /livez" in other[2]) == (404, True)
     assert head == (200, "text/plain", "")
+
+
+def test_what_the_console_is_told_is_told_to_who_shows_the_key():
+    def observe(question):
+        return {"seen": dict(question)}
+
+    calls = [("GET", "/observation"), ("GET", "/observation?logs=7"), ("GET", "/observation?logs=x"),
+             ("POST", "/observation")]  # fmt: skip
+    shown = {"x-observe-key": "secret"}
+    none, some, odd, posted = asked(SampleService(), *calls, observe=observe, key="secret", **shown)
+    assert [json.loads(one[2])["seen"]["logs"] for one in (none, some, odd)] == [None, 7, None]
+    assert posted[0] == 405
+    for headers in ({}, {"x-observe-key": ""}, {"x-observe-key": "secreT"}, {"x-observe-key": "s\u00e9"}):
+        assert {one[0] for one in asked(SampleService(), *calls, observe=observe, key="secret", **headers)} == {404}
+    # Where no key is set, none opens it.
+    assert asked(SampleService(), calls[0], observe=observe, **{"x-observe-key": ""})[0][0] == 404
 
 
 def test_probes_follow_the_service():

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import logging
 import os
+import time
 
 import pytest
+from tests.acceptance.flow_asking import until
+from tests.server.sample_service import SampleService
 
 from jina import Deployment, Flow
 from jina.errors import ConfigError, NotSupportedError
 from jina.hub.engine import Engine, OwnContainer
 from jina.observe.logs import lines_file
-from jina.plan.plans import ContainerPlan, LogPlan, WorkerPlan
-from jina.supervisor.container import Lines, Network
+from jina.observe.metrics import Metrics
+from jina.observe.observation import Observation
+from jina.plan.plans import ContainerPlan, ListenerPlan, LogPlan, WorkerPlan
+from jina.runtime.process import LoopThread
+from jina.server.monitoring import monitoring_server
+from jina.supervisor.container import Inside, Lines, Network
 
 ENGINE = Engine("docker", "/usr/bin/docker", cache_mounts=False, environment={})
 
@@ -161,6 +170,46 @@ def test_paths_of_a_container_are_those_of_its_mounts():
     assert BRIDGED.outside("/data/in/side/y") == "/var/x/y"
     assert BRIDGED.outside("/database") == "/all/database"
     assert dataclasses.replace(BRIDGED, mounts=MOUNTS[:2]).outside("/database") == ""
+
+
+def test_a_container_is_asked_without_waiting_for_it():
+    """The answer to a question is the last that came; log records are passed on once, and none is lost."""
+    counts = Metrics("probe/rep-0", "Probe")
+    counts.endpoint("/upper").ended(0.01)
+    observation, before = Observation(counts), logging.getLogRecordFactory()
+    loop = LoopThread("monitoring")
+    plan = ListenerPlan(protocol="http", host="127.0.0.1", port=0)
+    server = monitoring_server(plan, SampleService(), observation.answer, "secret")
+    asyncio.run_coroutine_threadsafe(server.start(), loop.loop).result(20)
+    try:
+        address = server.addresses[0].partition("//")[2]
+        inside = Inside(address, "secret")
+        assert inside.observe({"logs": 0}) == {}
+
+        def told(wanted):
+            """The records of some questions, until one of them is wanted."""
+            found = []
+            deadline = time.monotonic() + 20
+            while wanted not in found and time.monotonic() < deadline:
+                found += [line["message"] for line in inside.observe({"logs": 0}).get("logs", ())]
+            return found
+
+        until(lambda: inside.observe({"logs": 0}))
+        assert inside.observe({})["executor"] == "Probe"
+        assert inside.observe({})["endpoints"]["/upper"]["succeeded"] == 1
+        logging.getLogger("probe").warning("first")
+        assert told("first") == ["first"]
+        logging.getLogger("probe").warning("second")
+        logging.getLogger("probe").warning("third")
+        assert told("third") == ["second", "third"]
+        assert Inside(address, "wrong").observe({}) == {}
+        stranger = Inside(address, "wrong")
+        for _ in range(3):
+            assert stranger.observe({}) == {}
+    finally:
+        logging.setLogRecordFactory(before)
+        asyncio.run_coroutine_threadsafe(server.stop(0), loop.loop).result(20)
+        loop.stop()
 
 
 @pytest.mark.parametrize("as_json", [False, True])

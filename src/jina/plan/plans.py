@@ -220,7 +220,8 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
     no listener: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those
     in them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others. `monitoring` is a
-    port for metrics and probes alone, `probes` one of a small process for probes.
+    port for metrics and probes alone, `probes` one of a small process for probes. Who shows `observe_key` on the first
+    is told what the console shows; without one nobody is.
     """
 
     name: str
@@ -258,6 +259,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     watch: bool = False
     log: LogPlan = LogPlan()
     monitoring: ListenerPlan | None = None
+    observe_key: str = ""
     probes: ListenerPlan | None = None
     telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}

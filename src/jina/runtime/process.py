@@ -97,6 +97,8 @@ class ProcessStats:
         """Those of the service, once there is one, for those who look closely."""
         self.shape: Callable[[], Mapping[str, Any]] = dict
         """What such people are told besides: of a gateway, its graph."""
+        self.inside: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+        """Of a process that stands for another one: what that tells, empty where it tells nothing now."""
         self._observation: Observation | None = None
 
     def read(self) -> dict[str, int]:
@@ -105,6 +107,8 @@ class ProcessStats:
 
     def observe(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """See `Observation.answer`; empty before there is a service. Any thread, one at a time."""
+        if self.inside is not None and (found := self.inside(question)):
+            return found
         if self.counts is None:
             return {}
         if self._observation is None:

@@ -33,6 +33,7 @@ import msgspec
 
 from jina.client.grpc import GrpcUpstream
 from jina.codec.messages import Reply, Request, Route
+from jina.codec.payloads import size_of
 from jina.config.paths import user_cache
 from jina.errors import ConfigError, RuntimeFailToStart
 from jina.hub.containers import arguments_of, gpu_words
@@ -40,6 +41,7 @@ from jina.hub.engine import Engine, OwnContainer
 from jina.net.service import EndpointInfo, UpstreamUnavailable
 from jina.observe import logs
 from jina.observe.exporters import Exporters
+from jina.observe.metrics import Metrics
 from jina.plan.plans import (
     AccessPlan,
     ConsensusPlan,
@@ -51,7 +53,9 @@ from jina.plan.plans import (
     WorkerPlan,
     to_json,
 )
+from jina.runtime.admission import Admission, Observed
 from jina.runtime.process import Parent, ProcessMain, run_process_main
+from jina.server.monitoring import OBSERVATION, OBSERVE_KEY
 from jina.worker.process import WorkerLinks
 
 PLAN_VARIABLE: Final = "JINA_PLAN"
@@ -78,6 +82,8 @@ _LOST: Final = 3.0
 """Seconds within which the end of a container is known after its connection broke."""
 _SCRAPE: Final = 2.0
 """Seconds in which a container gives its metrics."""
+_STALE: Final = 10.0
+"""Seconds for which the last that a container told is taken for how it is."""
 _METRICS_BYTES: Final = 16 << 20
 _LOWEST, _HIGHEST = 20_000, 32_000
 _TRIES: Final = 100
@@ -308,6 +314,7 @@ class Container:
             )
         self.port = PORT if self.network.published else free_port()
         self.metrics_port = METRICS_PORT if self.network.published else free_port()
+        self.observe_key = secrets.token_urlsafe(32)
         self._log = logs.get_logger(plan.name)
         self._began = time.time()
         self._process: asyncio.subprocess.Process | None = None
@@ -428,6 +435,7 @@ class Container:
             listeners=[listener],
             access=AccessPlan(),
             monitoring=ListenerPlan(protocol="http", host=self.network.listens, port=self.metrics_port),
+            observe_key=self.observe_key,
             probes=None,
             watch=False,
             log=log,
@@ -609,7 +617,8 @@ class ContainerService:
         self.awaits_endpoints = False
         self.load = self.scaling = None
         self._upstream = upstream
-        self._in_flight = self._done = 0
+        self.counts = Metrics(name)
+        self._admission = Admission(name, sys.maxsize)
 
     @property
     def up(self) -> bool:
@@ -628,7 +637,7 @@ class ContainerService:
 
     def stats(self) -> dict[str, int]:
         """See `ProcessStats`."""
-        return {"in_flight": self._in_flight, "queued": 0, "done": self._done}
+        return {"in_flight": self._admission.open, "queued": 0, "done": self.counts.done, **self.counts.totals()}
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """See `Service`."""
@@ -636,36 +645,32 @@ class ContainerService:
 
     async def call(self, request: Request) -> Reply:
         """See `Service`."""
-        self._begin(request)
-        try:
-            return await self._upstream.call(request)
-        except UpstreamUnavailable:
-            await self._lost()
-            raise
-        finally:
-            self._end()
+        with self._observed(request) as observed:
+            observed.parts = {"id": request.request_id}
+            try:
+                return await self._upstream.call(request)
+            except UpstreamUnavailable:
+                await self._lost()
+                raise
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """See `Service`."""
-        self._begin(request)
-        try:
-            async with contextlib.aclosing(self._upstream.stream(request)) as replies:
-                async for reply in replies:
-                    yield reply
-        except UpstreamUnavailable:
-            await self._lost()
-            raise
-        finally:
-            self._end()
+        with self._observed(request, streamed=True) as observed:
+            observed.parts = {"id": request.request_id, "stream": True}
+            try:
+                async with contextlib.aclosing(self._upstream.stream(request)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except UpstreamUnavailable:
+                await self._lost()
+                raise
 
-    def _begin(self, request: Request) -> None:
-        self._in_flight += 1
+    def _observed(self, request: Request, *, streamed: bool = False) -> Observed:
+        """Counted under its path, or that of all others where the container has no such endpoint."""
         if request.began is not None:
             request.began()
-
-    def _end(self) -> None:
-        self._in_flight -= 1
-        self._done += 1
+        path = request.endpoint if request.endpoint in self.endpoints else "/default"
+        return Observed(self.counts.endpoint(path), size_of(request.payload), self._admission, None, streamed=streamed)
 
     async def _lost(self) -> None:
         """Where the container has ended, the end of this process answers: the gateway then may ask another replica."""
@@ -697,10 +702,14 @@ class ContainerService:
 
 
 def _scraped(address: str, *, openmetrics: bool) -> bytes:
-    accepted = {"Accept": "application/openmetrics-text" if openmetrics else "text/plain"}
+    return _got(address, "/metrics", {"Accept": "application/openmetrics-text" if openmetrics else "text/plain"})
+
+
+def _got(address: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """What the metrics port of a container answers; empty where it does not."""
     connection = http.client.HTTPConnection(address, timeout=_SCRAPE)
     try:
-        connection.request("GET", "/metrics", headers=accepted)
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         text = answer.read(_METRICS_BYTES + 1)
     except (OSError, http.client.HTTPException):
@@ -708,6 +717,46 @@ def _scraped(address: str, *, openmetrics: bool) -> bytes:
     finally:
         connection.close()
     return text if answer.status == http.HTTPStatus.OK and len(text) <= _METRICS_BYTES else b""
+
+
+class Inside:
+    """What the Executor in a container tells to those who look closely: with each question the last that came.
+
+    So the thread that answers questions waits for no container. An image of Jina 3, or of a jina that does not know
+    the question, tells nothing.
+    """
+
+    def __init__(self, address: str, key: str) -> None:
+        self._address = address
+        self._key = key
+        self._told: dict[str, Any] = {}
+        self._at = 0.0
+        self._last = 0
+        """The number of the last log record that was passed on."""
+        self._lock = threading.Lock()
+        self._asking = False
+
+    def observe(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ProcessStats.inside`; empty before the first answer."""
+        with self._lock:
+            told = self._told if time.monotonic() - self._at <= _STALE else {}
+            self._told = {name: value for name, value in told.items() if name != "logs"}  # which are passed on once
+            if question.get("logs") is None:
+                told = self._told
+            self._last = max([self._last, *(int(line["seq"]) for line in told.get("logs", ()))])
+            if not self._asking:
+                self._asking = True
+                threading.Thread(target=self._ask, args=(self._last,), name="observation", daemon=True).start()
+        return told
+
+    def _ask(self, last: int) -> None:
+        text = _got(self._address, f"{OBSERVATION}?logs={last}", {OBSERVE_KEY: self._key})
+        try:
+            told = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+        except (msgspec.DecodeError, RecursionError):
+            told = {}
+        with self._lock:
+            self._told, self._at, self._asking = told, time.monotonic(), False
 
 
 class ContainerProcess(ProcessMain):
@@ -795,7 +844,8 @@ class ContainerProcess(ProcessMain):
         metrics = await self._container.address(self._container.metrics_port)
         service = ContainerService(self._plan.name, self._upstream, self._endpoints, metrics)
         links = WorkerLinks(self._links, service, self._plan.max_message_size, self._loop)
-        self._stats.source = service.stats
+        self._stats.source, self._stats.counts = service.stats, service.counts
+        self._stats.inside = Inside(metrics, self._container.observe_key).observe if metrics else None
         watching = asyncio.create_task(self._watch(self._container, service))
         links.open()
         try:

@@ -43,6 +43,7 @@ from jina.worker.stateful import StatefulService, service_of
 
 if TYPE_CHECKING:
     from jina.ipc.server import LinkServer
+    from jina.server.monitoring import Observe
 
 
 class WorkerLinks:
@@ -110,8 +111,9 @@ class WorkerLinks:
 class MonitoringPort:
     """Does nothing without a plan."""
 
-    def __init__(self, plan: ListenerPlan | None) -> None:
+    def __init__(self, plan: ListenerPlan | None, observe: Observe | None = None, key: str = "") -> None:
         self._plan = plan
+        self._observe, self._key = observe, key
         self._thread: LoopThread | None = None
         self._server: Server | None = None
 
@@ -122,7 +124,7 @@ class MonitoringPort:
         from jina.server.monitoring import monitoring_server
 
         self._thread = LoopThread("monitoring")
-        self._server = monitoring_server(self._plan, service)
+        self._server = monitoring_server(self._plan, service, self._observe, self._key)
         await self._thread.run(self._server.start())
 
     async def stop(self) -> None:
@@ -176,7 +178,7 @@ class WorkerProcess(ProcessMain):
         self._loading = False
         self._stop_requests = 0
         self._telemetry = telemetry
-        self._monitoring = MonitoringPort(plan.monitoring)
+        self._monitoring = MonitoringPort(plan.monitoring, self._stats.observe, plan.observe_key)
         self._probes = ProbePort(plan.probes)
 
     async def _serve(self) -> int:
