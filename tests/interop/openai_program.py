@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import json
 import os
+import socket
 import sys
 import time
 import traceback
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 
 SERVER, LIMITED, CLOSED = sys.argv[1:4]
 KEY = "key-of-tests"
+LESSER_KEY = "key-for-embeddings"
 NOTHING = openai.NOT_GIVEN
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("weather", "time")]
 FLAT_TOOLS = [{"type": "function", "name": name, "parameters": {}, "strict": False} for name in ("weather", "time")]
@@ -424,11 +426,130 @@ async def disconnect(client):
     else:
         next(iter(stream))
     await value(stream.close())
+    await closed()
+
+
+async def closed():
+    """Wait until the generator, or the slot, told that nobody waits for it."""
     left = time.monotonic()
     while not os.path.exists(CLOSED):
         assert time.monotonic() - left < 20, "the generator was not closed"
         await asyncio.sleep(0.01)
     os.remove(CLOSED)
+
+
+@case
+async def error_permission(client):
+    other = client.with_options(api_key=LESSER_KEY)
+    error = await raised(openai.PermissionDeniedError, lambda: create(other, "you"))
+    assert (error.type, bool(error.request_id)) == ("permission_error", True)
+    assert (await value(other.embeddings.create(model="embed", input="a"))).data
+
+
+@case
+async def error_unprocessable(client):
+    error = await raised(openai.UnprocessableEntityError, lambda: heard(client, extra_body={"temperature": "hot"}))
+    assert "temperature" in str(error)
+
+
+@case
+async def error_too_large(client):
+    error = await raised(openai.APIStatusError, lambda: create(client, "x" * 5_000_000))
+    assert (error.status_code, error.type) == (413, "invalid_request_error")
+
+
+@case
+async def error_of_the_client_s_time(client):
+    other = client.with_options(timeout=0.3, max_retries=0)
+    await raised(openai.APITimeoutError, lambda: create(other, "wait"))
+    await closed()
+
+
+@case
+async def error_of_the_server_s_time(client):
+    other = client.with_options(max_retries=0, default_headers={"x-request-timeout": "0.3"})
+    error = await raised(openai.InternalServerError, lambda: create(other, "wait"))
+    assert (error.status_code, error.type) == (504, "server_error")
+    await closed()
+
+
+@case
+async def error_connection(client):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        other = client.with_options(base_url=f"http://127.0.0.1:{held.getsockname()[1]}/v1", max_retries=0)
+        await raised(openai.APIConnectionError, other.models.list)
+
+
+@case
+async def error_encoding_format(client):
+    error = await raised(
+        openai.BadRequestError, lambda: client.embeddings.create(model="embed", input="a", encoding_format="hex")
+    )
+    assert "encoding_format" in str(error)
+
+
+@case
+async def chat_raw_response(client):
+    raw = await value(client.chat.completions.with_raw_response.create(model="chat", messages=user("you")))
+    assert (raw.headers["x-request-id"], raw.status_code) == (raw.request_id, 200)
+    assert (await value(raw.parse())).choices[0].message.content == "Hello there, you"
+
+
+@case
+async def chat_own_request_id(client):
+    answer = await value(create(client, "you", extra_headers={"x-request-id": "mine"}))
+    assert answer._request_id == "mine"
+
+
+@case
+async def chat_stream_parse(client):
+    manager = client.chat.completions.stream(model="chat", messages=user("schema"), response_format=Place)
+    answer = await final(manager, "get_final_completion")
+    assert answer.choices[0].message.parsed == Place(city="City")
+
+
+@case
+async def chat_stream_several(client):
+    chunks = await items(create(client, "you", n=2, stream=True))
+    for index in (0, 1):
+        texts = [one.delta.content or "" for chunk in chunks for one in chunk.choices if one.index == index]
+        assert "".join(texts) == "Hello there, you"
+
+
+@case
+async def chat_parse_tools(client):
+    tools = [openai.pydantic_function_tool(Weather, name="weather"), openai.pydantic_function_tool(Time, name="time")]
+    answer = await value(client.chat.completions.parse(model="chat", messages=user("tools"), tools=tools))
+    assert [call.function.parsed_arguments for call in answer.choices[0].message.tool_calls] == [
+        Weather(city="Berlin"), Time(zone=1),
+    ]  # fmt: skip
+
+
+class Weather(BaseModel):
+    city: str
+
+
+class Time(BaseModel):
+    zone: int
+
+
+@case
+async def completions_several_prompts(client):
+    answer = await value(client.completions.create(model="chat", prompt=["a", "b"], n=2))
+    assert [one.text[-1] for one in answer.choices] == ["a", "a", "b", "b"]
+
+
+@case
+async def embeddings_many(client):
+    answer = await value(client.embeddings.create(model="embed", input=[str(number) for number in range(1000)]))
+    assert [(one.index, one.embedding[0]) for one in answer.data] == [(at, len(str(at))) for at in range(1000)]
+
+
+@case
+async def responses_stream_helper(client):
+    answer = await final(client.responses.stream(model="chat", input="schema", text_format=Place), "get_final_response")
+    assert answer.output_parsed == Place(city="City")
 
 
 def message(client, text, **more):
