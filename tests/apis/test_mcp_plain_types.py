@@ -205,6 +205,15 @@ def test_results_of_documents_fit_as_well(agent, tools, name):
     Draft202012Validator(tools[name]["outputSchema"]).validate(result["structuredContent"])
 
 
+@pytest.mark.parametrize(("name", "field"), [("cut", "file"), ("inverted", "image"), ("reversed", "data")])
+def test_tools_say_in_which_form_they_take_files(tools, name, field):
+    schema = tools[name]["inputSchema"]
+    found = schema["properties"][field]
+    if "$ref" in found:
+        found = schema["$defs"][found["$ref"].rpartition("/")[2]]
+    assert found["description"] == "a data URL, data:MEDIA/TYPE;base64,... with the content in base64"
+
+
 def picture(colour):
     target = io.BytesIO()
     Image.new("RGB", (2, 3), colour).save(target, "PNG")

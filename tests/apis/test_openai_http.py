@@ -246,6 +246,9 @@ def test_embeddings(server):
     assert [one["embedding"] for one in many] == [[1, 1, 2], [2, 1, 2]] * 12_000
     for wrong in ({"input": [1, 2]}, {"input": []}, {"input": "a", "encoding_format": "hex"}):
         assert server.post("/embeddings", json={"model": "embed", **wrong}).status_code == 400
+    for tokens in ([1, 2], [[1, 2], [3]]):
+        error = server.post("/embeddings", json={"model": "embed", "input": tokens}).json()["error"]
+        assert error["message"].startswith("input: this server takes texts, not tokens")
 
 
 def test_the_routes_are_documented(server):

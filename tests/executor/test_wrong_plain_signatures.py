@@ -177,7 +177,7 @@ WRONG = [
     (
         two_models,
         "two_models takes `parameters` as Options, and 'k' beside them",
-        "make 'k' fields of Options, or write `parameters: dict`",
+        "make 'k' a field of Options, or write `parameters: dict`",
     ),
     (
         number_as_parameters,

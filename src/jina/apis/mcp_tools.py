@@ -21,6 +21,7 @@ from jina.server.uploads import field_kinds
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 128
+_DATA_URL = "a data URL, data:MEDIA/TYPE;base64,... with the content in base64"
 _TEXT_OF_PROGRESS = 1000
 """Letters of a document that are shown as the message of progress."""
 
@@ -101,7 +102,7 @@ def _tool(name: str, info: EndpointInfo) -> Tool:
     gives_files = kind is not None and kind.kind == "file" and not kind.many
     definition: dict[str, Any] = {"name": name}
     definition["description"] = info.description or f"The endpoint {info.path} of the service."
-    definition["inputSchema"] = _input_schema(info)
+    definition["inputSchema"] = _with_data_urls(_input_schema(info))
     if not gives_content and not gives_files:
         definition["outputSchema"] = (
             output if _gives_one(info) else _listed(output, "items", is_value=info.output_is_value)
@@ -176,6 +177,18 @@ def _listed(schema: dict[str, Any], name: str, *, is_value: bool) -> dict[str, A
     if is_value:
         items = schema.get("properties", {}).get("value", {})
     return {**top, "type": "object", "properties": {name: {"type": "array", "items": items}}, "required": [name]}
+
+
+def _with_data_urls(schema: Any) -> Any:
+    """The schema with what to write where a file or bytes are wanted; models know no other form of them in JSON."""
+    if isinstance(schema, list):
+        return [_with_data_urls(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy = {key: _with_data_urls(value) for key, value in schema.items()}
+    if copy.get("type") == "string" and copy.get("format") == "binary":
+        copy.setdefault("description", _DATA_URL)
+    return copy
 
 
 def _without_ids(schema: Any) -> Any:

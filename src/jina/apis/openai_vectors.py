@@ -29,6 +29,7 @@ async def answer_embeddings(
     exchange: Exchange, gate: Gate, models: Mapping[str, Model], value: dict[str, Any], new: NewRequest
 ) -> None:
     """The vector of each text; shortened ones have length 1 again, as those of OpenAI have."""
+    _check_input(value.get("input"))
     asked = parsed(value, EmbeddingsBody)
     if asked.encoding_format not in {"float", "base64"}:
         raise BadRequest(f"encoding_format: {asked.encoding_format!r} is not one of float, base64")
@@ -49,6 +50,15 @@ async def answer_embeddings(
     else:
         body = await guarded(exchange, asyncio.to_thread(_shown, vectors, asked, name), request.deadline)
     await exchange.respond_json(body)
+
+
+def _check_input(given: Any) -> None:
+    items = given if isinstance(given, list) else []
+    if any(isinstance(one, int | list) for one in items):
+        raise BadRequest(
+            "input: this server takes texts, not tokens, as it does not know by which tokenizer they were made",
+            help="send the texts; LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False",
+        )
 
 
 def _shown(vectors: npt.NDArray[Any], asked: EmbeddingsBody, name: str) -> bytes:

@@ -491,7 +491,10 @@ def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
                 raise ExecutorNotFound(f"uses: the folder {path} has no config.yml")
         elif os.path.isfile(path):
             if path.endswith(".py"):
-                raise ConfigError(f"uses: {text!r} is a Python file; give the class name, and the file as py_modules")
+                raise ConfigError(
+                    f"uses: {text!r} is a Python file; give the class name, and the file as py_modules",
+                    help=f"uses: NAME-OF-THE-CLASS, py_modules: {text}; as options, --uses ... --py-modules {text}",
+                )
             return path
     return None
 

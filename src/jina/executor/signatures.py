@@ -439,7 +439,7 @@ class _Reader:
         """The error for a model of parameters beside parameters that are arguments."""
         return ExecutorDefinitionError(
             f"{self.where} takes `parameters` as {model.__name__}, and {', '.join(map(repr, others))} beside them",
-            help=f"make {', '.join(map(repr, others))} fields of {model.__name__}, or write `parameters: dict`",
+            help=f"make {_fields_named(others)} of {model.__name__}, or write `parameters: dict`",
         )
 
     def document(self, name: str, annotation: Any, schemaless: Any) -> Any:
@@ -722,3 +722,8 @@ def _show(annotation: Any) -> str:
         written = ", ".join("..." if part is ... else _show(part) for part in arguments)
         return f"{origin.__qualname__.partition('[')[0]}[{written}]"
     return str(annotation)
+
+
+def _fields_named(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names))
+    return f"{shown} a field" if len(names) == 1 else f"{shown} fields"
