@@ -729,7 +729,7 @@ class Inside:
     def __init__(self, address: str, key: str) -> None:
         self._address = address
         self._key = key
-        self._told: dict[str, Any] = {}
+        self._newest: dict[str, Any] = {}
         self._at = 0.0
         self._last = 0
         """The number of the last log record that was passed on."""
@@ -739,24 +739,24 @@ class Inside:
     def observe(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """See `ProcessStats.inside`; empty before the first answer."""
         with self._lock:
-            told = self._told if time.monotonic() - self._at <= _STALE else {}
-            self._told = {name: value for name, value in told.items() if name != "logs"}  # which are passed on once
+            found = self._newest if time.monotonic() - self._at <= _STALE else {}
+            self._newest = {name: value for name, value in found.items() if name != "logs"}  # which are passed on once
             if question.get("logs") is None:
-                told = self._told
-            self._last = max([self._last, *(int(line["seq"]) for line in told.get("logs", ()))])
+                found = self._newest
+            self._last = max([self._last, *(int(line["seq"]) for line in found.get("logs", ()))])
             if not self._asking:
                 self._asking = True
                 threading.Thread(target=self._ask, args=(self._last,), name="observation", daemon=True).start()
-        return told
+        return found
 
     def _ask(self, last: int) -> None:
         text = _got(self._address, f"{OBSERVATION}?logs={last}", {OBSERVE_KEY: self._key})
         try:
-            told = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+            found = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
         except (msgspec.DecodeError, RecursionError):
-            told = {}
+            found = {}
         with self._lock:
-            self._told, self._at, self._asking = told, time.monotonic(), False
+            self._newest, self._at, self._asking = found, time.monotonic(), False
 
 
 class ContainerProcess(ProcessMain):
