@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OBSERVATION = "/observation"
+"""Where a metrics port tells what the console shows, to who sends `WorkerPlan.observe_key` in that header."""
+OBSERVE_KEY = "x-observe-key"
 _LABEL = "runtime_name"
 _END = "# EOF"
 

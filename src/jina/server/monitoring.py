@@ -10,15 +10,13 @@ from jina.errors import EndpointNotFound
 from jina.net.limits import Gate
 from jina.net.messages import as_jina_error
 from jina.net.service import LocalService
+from jina.observe.metrics import OBSERVATION, OBSERVE_KEY
 from jina.plan.plans import HttpPlan, ListenerPlan
 from jina.server.http import AsgiExchange, Exchange, Receive, Scope, Send, Terms, dumps
 from jina.server.pages import pages
 from jina.server.server import Server
 
 _PATHS = ("/metrics", "/livez", "/readyz", "/startupz")
-OBSERVATION = "/observation"
-"""What the console is told, for the parent of a process that is not reached otherwise; see `WorkerPlan.observe_key`."""
-OBSERVE_KEY = "x-observe-key"
 Observe = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """See `jina.observe.observation.Observation.answer`."""
 _NO_BODY = 64 * 1024

@@ -41,7 +41,7 @@ from jina.hub.engine import Engine, OwnContainer
 from jina.net.service import EndpointInfo, UpstreamUnavailable
 from jina.observe import logs
 from jina.observe.exporters import Exporters
-from jina.observe.metrics import Metrics
+from jina.observe.metrics import OBSERVATION, OBSERVE_KEY, Metrics
 from jina.plan.plans import (
     AccessPlan,
     ConsensusPlan,
@@ -55,7 +55,6 @@ from jina.plan.plans import (
 )
 from jina.runtime.admission import Admission, Observed
 from jina.runtime.process import Parent, ProcessMain, run_process_main
-from jina.server.monitoring import OBSERVATION, OBSERVE_KEY
 from jina.worker.process import WorkerLinks
 
 PLAN_VARIABLE: Final = "JINA_PLAN"
