@@ -83,6 +83,14 @@ def test_fields_of_bytes_say_how_base64_is_marked():
     assert codec_for(File).decode_json([{"data": marked}])[0].data == b"\x89PNG\r\n\x1a\n"
 
 
+def test_fields_of_bytes_of_plain_types_take_no_text():
+    schema = {"type": "object", "properties": {"data": {"type": "string", "format": "binary"}}}
+    document = document_of(info("/f", input_name="Input", input_schema=schema, answers="one"))
+    data = document["components"]["schemas"]["Input"]["properties"]["data"]
+    assert data["description"].endswith("no other text")
+    assert all(example.startswith("data:;base64,") for example in data["examples"])
+
+
 def test_generators_have_both_methods_and_query_parameters():
     document = document_of(info("/stream", is_generator=True, is_write=True))
     item = document["paths"]["/stream"]

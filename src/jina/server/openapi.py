@@ -163,8 +163,8 @@ class Components:
         self.schemas: dict[str, Any] = {"Header": _HEADER, "Problem": _PROBLEM, "Invalid": _INVALID}
         self._names: dict[tuple[str, str], str] = {}
 
-    def add(self, name: str, schema: Mapping[str, Any], qualifier: str) -> dict[str, Any]:
-        """Register a JSON Schema with its `$defs`; gives a reference to it."""
+    def add(self, name: str, schema: Mapping[str, Any], qualifier: str, *, plain: bool = False) -> dict[str, Any]:
+        """Register a JSON Schema with its `$defs`, of `plain` types or of documents; gives a reference to it."""
         definitions = {key: value for key, value in schema.get("$defs", {}).items() if isinstance(value, Mapping)}
         root = {key: value for key, value in schema.items() if key != "$defs"}
         if not root:
@@ -176,7 +176,7 @@ class Components:
         names = {key: self._name(key, definitions, qualifier) for key in definitions}
         for key, component in names.items():
             if component not in self.schemas:
-                self.schemas[component] = _renamed(definitions[key], names)
+                self.schemas[component] = _renamed(definitions[key], names, _PLAIN_BYTES if plain else _BYTES)
         return {"$ref": _REFERENCE + names[target.removeprefix("#/$defs/")]}
 
     def _name(self, key: str, definitions: Mapping[str, Any], qualifier: str) -> str:
@@ -223,11 +223,16 @@ _BYTES = {
     "examples": ["hello", "data:;base64,iVBORw0KGgo="],
 }
 """What fields of bytes take; said here, because gateways of Jina 3 compare the schemas that workers tell them."""
+_PLAIN_BYTES = {
+    "description": "bytes: a file in a form, or in JSON a data URL `data:;base64,...`; no other text",
+    "examples": ["data:;base64,iVBORw0KGgo="],
+}
+"""The same of plain types."""
 
 
-def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+def _renamed(schema: Any, names: Mapping[str, str], of_bytes: Mapping[str, Any]) -> Any:
     if isinstance(schema, Mapping):
-        copy = {key: _renamed(value, names) for key, value in schema.items()}
+        copy = {key: _renamed(value, names, of_bytes) for key, value in schema.items()}
         target = copy.get("$ref")
         if isinstance(target, str) and target.startswith("#/$defs/"):
             name = target.removeprefix("#/$defs/")
@@ -235,10 +240,10 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
         if copy.get("x-jina") == "file":
             return {**copy, "description": _FILE}
         if copy.get("format") == "binary":
-            return {**_BYTES, **copy}
+            return {**of_bytes, **copy}
         return copy
     if isinstance(schema, list):
-        return [_renamed(value, names) for value in schema]
+        return [_renamed(value, names, of_bytes) for value in schema]
     return schema
 
 
@@ -258,8 +263,9 @@ def _named(operation: Mapping[str, Any], method: str, path: str) -> dict[str, An
 def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[dict[str, Any], dict[str, Any]]:
     """How an endpoint is called by GET, with its document in the query, and by the other methods, with a body."""
     qualifier = _slug(path)
-    document = components.add(info.input_name, info.input_schema, qualifier)
-    result = components.add(info.output_name, info.output_schema, f"{qualifier}_output")
+    plain = bool(info.answers)
+    document = components.add(info.input_name, info.input_schema, qualifier, plain=plain)
+    result = components.add(info.output_name, info.output_schema, f"{qualifier}_output", plain=plain)
     parameters: dict[str, Any] = dict(_ANY_OBJECT)
     if info.parameters_schema is not None:
         name = info.parameters_name or "Parameters"
