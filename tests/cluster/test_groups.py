@@ -88,7 +88,7 @@ class World:
 
     def prepare(self):
         (self.folder / "key").write_text(self.key)
-        config = f"jtype: NemesisState\npy_modules: [{json.dumps(str(ROOT / 'tests/nemesis/state.py'))}]\n"
+        config = f"jtype: LongState\npy_modules: [{json.dumps(str(ROOT / 'tests/cluster/state.py'))}]\n"
         (self.folder / "config.yml").write_text(config)
         secret = {"metadata": {"name": f"{NAME}-raft"}, "data": {"key": b64encode(self.key.encode()).decode()}}
         self.server.ask("POST", "/api/v1/namespaces/shop/secrets", secret)
