@@ -45,14 +45,19 @@ class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
             reading.got(len(data))
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self._refuse_handshake(self.conn.handshake_exc)
+            self.handle_handshake_exception()
         if not self.conn.reader.buffer and not self._begun:
             reading.end()
         elif not reading.awaited and not self.transport.is_closing():
             reading.begin()
 
-    def _refuse_handshake(self, reason: Exception) -> None:
-        """Answer a handshake that the library cannot read, as one with a body: uvicorn answers those it can."""
+    def handle_handshake_exception(self) -> None:
+        """Answer a handshake that the library cannot read, as one with a body: uvicorn answers those it can.
+
+        Uvicorn calls this from 0.55 on, and has an answer of its own, which is plain text.
+        """
+        reason = self.conn.handshake_exc
+        assert reason is not None
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
         cause = reason.__cause__ or reason
         if isinstance(cause, SecurityError):
