@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -102,7 +102,7 @@ def _tool(name: str, info: EndpointInfo) -> Tool:
     gives_files = kind is not None and kind.kind == "file" and not kind.many
     definition: dict[str, Any] = {"name": name}
     definition["description"] = info.description or f"The endpoint {info.path} of the service."
-    definition["inputSchema"] = _with_data_urls(_input_schema(info))
+    definition["inputSchema"] = _changed(_input_schema(info), _describe_bytes)
     if not gives_content and not gives_files:
         definition["outputSchema"] = (
             output if _gives_one(info) else _listed(output, "items", is_value=info.output_is_value)
@@ -137,7 +137,7 @@ def _input_schema(info: EndpointInfo) -> dict[str, Any]:
     """The schema of the arguments: the fields of the document, or a list of documents as `docs`."""
     document = _plain(info.input_schema)
     if not info.answers:
-        document = _without_ids(document)
+        document = _changed(document, _remove_id)
     schema = document if info.is_single else _listed(document, "docs", is_value=info.input_is_value)
     if info.parameters_schema is None and info.is_single:
         return schema
@@ -179,33 +179,32 @@ def _listed(schema: dict[str, Any], name: str, *, is_value: bool) -> dict[str, A
     return {**top, "type": "object", "properties": {name: {"type": "array", "items": items}}, "required": [name]}
 
 
-def _with_data_urls(schema: Any) -> Any:
-    """The schema with what to write where a file or bytes are wanted; models know no other form of them in JSON."""
+def _changed(schema: Any, change: Callable[[dict[str, Any]], None]) -> Any:
+    """A copy of the schema, of which `change` has got each object, the inner ones first."""
     if isinstance(schema, list):
-        return [_with_data_urls(item) for item in schema]
+        return [_changed(item, change) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    copy = {key: _with_data_urls(value) for key, value in schema.items()}
-    if copy.get("type") == "string" and copy.get("format") == "binary":
-        copy.setdefault("description", _DATA_URL)
+    copy = {key: _changed(value, change) for key, value in schema.items()}
+    change(copy)
     return copy
 
 
-def _without_ids(schema: Any) -> Any:
-    """The schema without the ids of documents, which are made where they are not given."""
-    if isinstance(schema, list):
-        return [_without_ids(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    copy = {key: _without_ids(value) for key, value in schema.items()}
-    properties = copy.get("properties")
+def _describe_bytes(schema: dict[str, Any]) -> None:
+    """Say what to write where a file or bytes are wanted; models know no other form of them in JSON."""
+    if schema.get("type") == "string" and schema.get("format") == "binary":
+        schema.setdefault("description", _DATA_URL)
+
+
+def _remove_id(schema: dict[str, Any]) -> None:
+    """Take out the id of a document, which is made where it is not given."""
+    properties = schema.get("properties")
     if isinstance(properties, dict) and _is_id(properties.get("id")):
-        copy["properties"] = {name: field for name, field in properties.items() if name != "id"}
-        if isinstance(copy.get("required"), list):
-            copy["required"] = [name for name in copy["required"] if name != "id"]
-            if not copy["required"]:
-                del copy["required"]
-    return copy
+        schema["properties"] = {name: field for name, field in properties.items() if name != "id"}
+        if isinstance(schema.get("required"), list):
+            schema["required"] = [name for name in schema["required"] if name != "id"]
+            if not schema["required"]:
+                del schema["required"]
 
 
 def _is_id(field: Any) -> bool:
