@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jina.apis.openai_models import Model, model_named
 from jina.apis.openai_requests import EmbeddingsBody, RerankBody, parsed
 from jina.codec import pb
-from jina.codec.messages import Payload, Request
+from jina.codec.messages import Payload, Reply, Request
 from jina.errors import BadRequest, BadServer
 from jina.net.limits import Gate
 from jina.server.http import Exchange, dumps
@@ -41,9 +41,7 @@ async def answer_embeddings(
         raise BadRequest("input: there are no texts")
     parameters = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
     request = new(model, [{model.text: text} for text in texts], **parameters)
-    request.takes_objects = True
-    reply = await guarded(exchange, gate.call(request), request.deadline)
-    vectors = _vectors(reply.payload, model, len(texts))
+    vectors = _vectors(await _answered(exchange, gate, request), model, len(texts))
     name = asked.model or model.endpoint.strip("/")
     if vectors.size <= _MANY_NUMBERS:
         body = _shown(vectors, asked, name)
@@ -85,16 +83,12 @@ async def answer_rerank(
     model = model_named(models, asked.model, "rerank")
     if model.result == "scores":
         request = new(model, [{"query": asked.query, "documents": texts}])
-        request.takes_objects = True
-        reply = await guarded(exchange, gate.call(request), request.deadline)
-        scores = _arrays(reply.payload, "scores", model)[0]
+        scores = _arrays(await _answered(exchange, gate, request), "scores", model)[0]
         if len(scores) != len(texts):
             raise BadServer(f"{model.endpoint} gave {len(scores)} scores for {len(texts)} documents")
     else:
         request = new(model, [{model.text: text} for text in (asked.query, *texts)])
-        request.takes_objects = True
-        reply = await guarded(exchange, gate.call(request), request.deadline)
-        vectors = _unit(_vectors(reply.payload, model, len(texts) + 1))
+        vectors = _unit(_vectors(await _answered(exchange, gate, request), model, len(texts) + 1))
         scores = vectors[1:] @ vectors[0]
     order = np.argsort(-scores, kind="stable")[: asked.top_n]
     results: list[dict[str, Any]] = [{"index": int(at), "relevance_score": float(scores[at])} for at in order]
@@ -104,6 +98,13 @@ async def answer_rerank(
     name = asked.model or model.endpoint.strip("/")
     content = {"model": name, "object": "list", "usage": {"total_tokens": 0, "prompt_tokens": 0}, "results": results}
     await exchange.respond_json(dumps(content))
+
+
+async def _answered(exchange: Exchange, gate: Gate, request: Request) -> Payload:
+    """What the method gave, as its objects where it is in this process: their numbers are all that is used."""
+    request.takes_objects = True
+    reply: Reply = await guarded(exchange, gate.call(request), request.deadline)
+    return reply.payload
 
 
 def _vectors(payload: Payload, model: Model, count: int) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -758,6 +758,13 @@ class _ValueForm(_Form):
         return b"[" + b",".join([b'{"value":%b}' % item for item in items]) + b"]"
 
 
+_NO_OBJECTS: Final[tuple[type, ...]] = (
+    *(str, bytes, bytearray, int, float, complex, decimal.Decimal, uuid.UUID, enum.Enum, type(None)),
+    *(dt.date, dt.time, dt.timedelta, list, tuple, set, frozenset, np.ndarray),
+)
+"""Types of which no value is a JSON object."""
+
+
 def _takes_objects(annotation: Any) -> bool:
     """Whether a JSON object may be a value of a type."""
     kind = stripped(annotation)
@@ -766,20 +773,7 @@ def _takes_objects(annotation: Any) -> bool:
         return any(_takes_objects(part) for part in typing.get_args(kind))
     if origin is typing.Literal:
         return False
-    known: tuple[type, ...] = (
-        str,
-        bytes,
-        bytearray,
-        int,
-        float,
-        complex,
-        decimal.Decimal,
-        uuid.UUID,
-        enum.Enum,
-        type(None),
-    )
-    known += (dt.date, dt.time, dt.timedelta, list, tuple, set, frozenset, np.ndarray)
-    return not (isinstance(origin, type) and issubclass(origin, known))
+    return not (isinstance(origin, type) and issubclass(origin, _NO_OBJECTS))
 
 
 def _form_of(annotation: Any) -> _Form:
