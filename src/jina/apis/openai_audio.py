@@ -120,9 +120,9 @@ def _form_of(upload: FilePayload) -> tuple[pb.DocProto, dict[str, Any]]:
 def _check_form(form: str, model: Model) -> None:
     if form not in TRANSCRIPTS:
         raise BadRequest(f"response_format: {form!r} is not one of {', '.join(TRANSCRIPTS)}")
-    told = properties_of(model.info.output_schema)
+    fields = properties_of(model.info.output_schema)
     needed = {"verbose_json": ("language", "duration"), "srt": ("segments",), "vtt": ("segments",)}.get(form, ())
-    if missing := [name for name in needed if name not in told]:
+    if missing := [name for name in needed if name not in fields]:
         raise BadRequest(
             f"response_format: {model.endpoint} gives no {' and no '.join(missing)}, which {form} tells",
             help="ask for json or text",

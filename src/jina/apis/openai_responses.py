@@ -122,12 +122,12 @@ class Responses:
 
     def failure(self, error: JinaError, content: dict[str, Any]) -> bytes:
         """See `Form`."""
-        told = content["error"]
-        code = "server_error" if error.http_status >= 500 else str(told["code"] or told["type"])
+        shown = content["error"]
+        code = "server_error" if error.http_status >= 500 else str(shown["code"] or shown["type"])
         failed = {**self._response, "status": "failed", "output": self._items}
-        failed["error"] = {"code": "server_error", "message": told["message"]}
+        failed["error"] = {"code": "server_error", "message": shown["message"]}
         self._number += 1
-        event = {"type": "error", "code": code, "message": told["message"], "param": None, "error": told}
+        event = {"type": "error", "code": code, "message": shown["message"], "param": None, "error": shown}
         event["sequence_number"] = self._number
         return b"event: error\ndata: %b\n\n%b" % (_dumps(event), self._event("failed", response=failed))
 

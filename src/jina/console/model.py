@@ -121,9 +121,9 @@ class Model:
         points = list(found.points) if found is not None else []
         return {"track": track, "step": STEP, "columns": ["time", *COLUMNS], "points": points}
 
-    def update(self, now: float, told: Mapping[str, Any]) -> dict[str, Any]:
+    def update(self, now: float, answer: Mapping[str, Any]) -> dict[str, Any]:
         """The state at a time, in seconds since the epoch, by the answer of `jina.supervisor.observing`."""
-        status, observed = told["status"], told["observed"]
+        status, observed = answer["status"], answer["observed"]
         processes: dict[str, Any] = {}
         counted: dict[str, dict[str, Counted]] = {}
         spans: dict[str, float] = {}
@@ -330,15 +330,15 @@ def _shard(name: str) -> int:
     return int(parts[0].removeprefix("shard-")) if parts and parts[0].removeprefix("shard-").isdigit() else 0
 
 
-def _endpoint(told: Mapping[str, Any], counted: Counted | None, seconds: float) -> Numbers:
-    failed = sum(told["failures"].values())
+def _endpoint(endpoint: Mapping[str, Any], counted: Counted | None, seconds: float) -> Numbers:
+    failed = sum(endpoint["failures"].values())
     found = {} if counted is None else numbers(counted, seconds)
     return {
         **found,
-        "in_flight": told["in_flight"],
-        "count": told["succeeded"] + failed,
+        "in_flight": endpoint["in_flight"],
+        "count": endpoint["succeeded"] + failed,
         "failed": failed,
-        **({"failures": told["failures"]} if failed else {}),
+        **({"failures": endpoint["failures"]} if failed else {}),
     }
 
 
@@ -404,13 +404,13 @@ def _edge(
         if not sample:
             continue
         at, last = before.get(gateway, (0.0, {}))
-        for upstream, told in sample["upstreams"].items():
+        for upstream, load in sample["upstreams"].items():
             if upstream.partition("/")[0] != name:
                 continue
-            up, of = up + told["up"], of + told["of"]
+            up, of = up + load["up"], of + load["of"]
             if upstream in last and sample["time"] - at >= _STILL:
                 seconds = max(seconds, sample["time"] - at)
-                parts.append(_less(told["seconds"], last[upstream]["seconds"]))
+                parts.append(_less(load["seconds"], last[upstream]["seconds"]))
                 bounds = sample["bounds"]
     found: dict[str, Any] = {"up": up, "of": of}
     if seconds:
@@ -426,14 +426,14 @@ def _groups(processes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The groups of stateful Executors, by what their agents tell."""
     groups: dict[str, Any] = {}
     for entry in processes:
-        told = entry.get("consensus")
-        if not entry.get("group") or not told:
+        member = entry.get("consensus")
+        if not entry.get("group") or not member:
             continue
         replicas = groups.setdefault(entry["group"], {"replicas": {}})["replicas"]
         number = entry["name"].rpartition("-")[2]
-        replicas[number] = {"process": entry["name"], **told}
-        if "lag" in told:
-            lag = told["lag"] or {}
+        replicas[number] = {"process": entry["name"], **member}
+        if "lag" in member:
+            lag = member["lag"] or {}
             replicas[number]["lag"] = {peer: entries for peer, entries in lag.items() if entries is not None}
             replicas[number]["silent"] = sorted(peer for peer, entries in lag.items() if entries is None)
     for group in groups.values():

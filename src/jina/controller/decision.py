@@ -142,9 +142,9 @@ class View:
         """
         assert self.leader is not None
         committed = self.leader.committed
-        told = {number: agent and replace(agent, committed=committed) for number, agent in agents.items()}
+        newer = {number: agent and replace(agent, committed=committed) for number, agent in agents.items()}
         return replace(
-            self, agents={number: agent for number, agent in {**self.agents, **told}.items() if agent is not None}
+            self, agents={number: agent for number, agent in {**self.agents, **newer}.items() if agent is not None}
         )
 
     @staticmethod

@@ -292,8 +292,10 @@ class GatewayProcess(ProcessMain):
         service.scaling.start()
         self._loop_watch.start()
         try:
-            told = {"addresses": front.addresses, "steps": service.step_endpoints, "versions": {"version": __version__}}
-            self._report({"phase": "ready", **told})
+            versions = {"version": __version__}
+            self._report(
+                {"phase": "ready", "addresses": front.addresses, "steps": service.step_endpoints, "versions": versions}
+            )
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
             if (delay := self._delay(self._plan)) > 0:

@@ -502,8 +502,8 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     )
     names = request.payload.uploads
     if request.handed_over is not None or names:
-        told = msgspec.structs.asdict(meta)
-        meta = _FilesMeta(**told, takes_files=request.handed_over is not None, uploads=list(names))
+        plain = msgspec.structs.asdict(meta)
+        meta = _FilesMeta(**plain, takes_files=request.handed_over is not None, uploads=list(names))
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
     if len(body) > limit:
@@ -568,8 +568,8 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
     meta = b""
     if reply.parameters or reply.routes or reply.headers or names:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
-        told = _ReplyMeta(routes=visited, headers=reply.headers or {}, uploads=list(names))
-        meta = _encoded(told, reply.parameters) if reply.parameters else _encode(told)
+        fields = _ReplyMeta(routes=visited, headers=reply.headers or {}, uploads=list(names))
+        meta = _encoded(fields, reply.parameters) if reply.parameters else _encode(fields)
         if len(meta) > max(limit, LEAST_LIMIT):
             raise _too_large("parameters of the reply", len(meta), max(limit, LEAST_LIMIT))
     return JSON if request.json_reply else 0, meta, body

@@ -299,9 +299,9 @@ def _process(slot: ProcessSlot) -> ProcessStatus:
     )
 
 
-def _versions(told: Mapping[str, str]) -> dict[str, Any]:
-    """What a process told of itself when it was ready."""
-    return {name: told.get(name, "") for name in ("version", "executor_version")}
+def _versions(stated: Mapping[str, str]) -> dict[str, Any]:
+    """What a process stated of itself when it was ready."""
+    return {name: stated.get(name, "") for name in ("version", "executor_version")}
 
 
 def _image(plan: ProcessPlan) -> str:
