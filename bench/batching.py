@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import urllib.request
+from collections import Counter
 
 from bench.cases import TEXT
 from bench.environments import python_of, versions
@@ -49,7 +50,7 @@ def batching(rounds: int) -> Section:
         for arm, row in zip(arms, rows, strict=True)
     ]  # fmt: skip
     bars = {row["name"]: row["per_second"] for row in rows}
-    raw = {"rows": rows, "waited": waited, "sizes": {arm.server.name: _sizes(arm) for arm in arms}}
+    raw = {"rows": rows, "waited": waited, "sizes": {arm.server.name: _counted(_sizes(arm)) for arm in arms}}
     title = "Dynamic batching, at most 32 texts, 5 ms + 0.1 ms a text"
     return Section(title, head, table, _checks(arms, waited), note, "requests/s", bars, raw)
 
@@ -109,6 +110,11 @@ def _waits(server: Server) -> tuple[float, float]:
 
 def _sizes(arm: Arm) -> list[int]:
     return [size for load in arm.loads for size in load["sizes"]]
+
+
+def _counted(sizes: list[int]) -> dict[int, int]:
+    """How many answers came of batches of each size."""
+    return dict(sorted(Counter(sizes).items()))
 
 
 def _mean_batch(arm: Arm) -> float:

@@ -6,6 +6,7 @@ Each case is called with the number of rounds and the folder that the earlier pa
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ from bench.flows import flow_server
 from bench.procs import ROOT, Server
 from bench.report import Check, Section
 from bench.runs import bench_server
-from bench.starts import first_answer
+from bench.starts import first_answers
 from bench.stateful import SHOWN, running
 from bench.stats import Ratio, ratio
 
@@ -40,14 +41,11 @@ def flow_start(rounds: int, source: str) -> Section:
 
 
 def _starts(what: str, server: Callable[[str], Server], rounds: int, source: str) -> Section:
-    found: dict[str, list[tuple[float, float, float]]] = {"ours": [], "before": []}
-    for turn in range(rounds + 1):
-        for name in _in_turns(found, turn):
-            one = server(f"{name}-start")
-            one.source = source if name == "before" else ""
-            figures = first_answer(one, "/upper")
-            if turn:  # the first turn writes bytecode and warms the file cache
-                found[name].append(figures)
+    servers = {
+        "ours": (server("ours-start"), "/upper"),
+        "before": (dataclasses.replace(server("before-start"), source=source), "/upper"),
+    }
+    found = first_answers(servers, rounds)
     rows = [[name, *map(statistics.median, zip(*series, strict=True))] for name, series in found.items()]
     columns = [list(zip(*series, strict=True)) for series in found.values()]
     checks = [

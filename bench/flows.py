@@ -14,7 +14,7 @@ from bench.memory import SIZE, echo_request
 from bench.procs import Server
 from bench.report import Check, Section
 from bench.runs import Arm, bench_server, http_get, http_request, run_load, warm_up
-from bench.starts import first_answer
+from bench.starts import first_answers
 from bench.stats import interval, ratio
 
 
@@ -150,12 +150,9 @@ def flow_16mib(rounds: int) -> Section:
 def flow_start(rounds: int) -> Section:
     """A Flow of three Executors: process start to the first right answer over HTTP."""
     turns = max(2, rounds // 4)
-    found: dict[str, list[tuple[float, float, float]]] = {"ours-flow": [], "jina3-flow": []}
-    for turn in range(turns + 1):
-        for name, series in found.items():
-            one = first_answer(flow_server(name.partition("-")[0], "http", 3), "/upper")
-            if turn:  # the first turn writes bytecode and warms the file cache
-                series.append(one)
+    found = first_answers(
+        {f"{side}-flow": (flow_server(side, "http", 3), "/upper") for side in ("ours", "jina3")}, turns
+    )
     rows = []
     for name, series in found.items():
         wall, cpu, pss = (statistics.median(values) for values in zip(*series, strict=True))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.cases import TEXT
@@ -31,12 +32,11 @@ def start(rounds: int) -> Section:
         "mosec": ("mosec", "peer_mosec.py", "/inference", {}),
         "bentoml": ("bentoml", "peer_bentoml.py", "/upper", {}),
     }
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in arms}
-    for turn in range(turns + 1):
-        for name, (peer, script, path, options) in arms.items():
-            one = first_answer(bench_server(name, script, python_of(peer), **options), path)
-            if turn:  # the first turn writes bytecode and warms the file cache
-                found[name].append(one)
+    servers = {
+        name: (bench_server(name, script, python_of(peer), **options), path)
+        for name, (peer, script, path, options) in arms.items()
+    }
+    found = first_answers(servers, turns)
     rows = []
     for name, series in found.items():
         wall, cpu, pss = (statistics.median(values) for values in zip(*series, strict=True))
@@ -52,6 +52,17 @@ def start(rounds: int) -> Section:
     note = f"{turns} starts each. CPU of all processes to the first answer, also ended ones; install without bytecode."
     bars = {row[0]: row[2] for row in rows}
     return Section("Start to the first answer over HTTP", head, rows, checks, note, "s", bars, {"found": found})
+
+
+def first_answers(servers: Mapping[str, tuple[Server, str]], turns: int) -> dict[str, list[tuple[float, float, float]]]:
+    """The figures of `first_answer` for each server and path, in turns whose order changes."""
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in servers}
+    for turn in range(turns + 1):
+        for name, (server, path) in [*servers.items()][:: 1 if turn % 2 == 0 else -1]:
+            figures = first_answer(server, path)
+            if turn:  # the first turn writes bytecode and warms the file cache
+                found[name].append(figures)
+    return found
 
 
 def first_answer(server: Server, path: str) -> tuple[float, float, float]:
