@@ -61,7 +61,7 @@ def number_as_parameters(self, item: Item, parameters: int) -> Out: ...
 def unknown_name(self, item: "Itme") -> Out: ...  # noqa: F821 - what is tested
 def list_of_documents(self, docs: list[Doc], **kwargs) -> DocList[Doc]: ...
 def untyped_beside_documents(self, docs: DocList[Doc], k: int) -> DocList[Doc]: ...
-def without_self(item: Item) -> Out: ...
+def without_self(item: Item, k: int = 3) -> Out: ...
 
 
 @dynamic_batching
@@ -209,7 +209,7 @@ WRONG = [
     (
         without_self,
         "without_self lacks `self`, the Executor that methods are called on: its first parameter is 'item'",
-        "write it as `def without_self(self, item, **kwargs)`",
+        "write it as `def without_self(self, item: Item, k: int = 3) -> Out`",
     ),
     (
         batched_one,

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -191,10 +192,13 @@ def _check_self(function: Any) -> None:
         first.name in PASSED or (first.name != "self" and first.annotation is not first.empty)
     )
     if first is None or (is_input and first.kind is not first.VAR_KEYWORD):
+        others = f"{first.name if first else 'docs'}, **kwargs)"
+        if first is not None and first.name not in PASSED:
+            others = re.sub(r"\b\w[\w.]*\.(\w+)", r"\1", str(inspect.signature(function))[1:])  # without modules
         raise ExecutorDefinitionError(
             f"{describe(function)} lacks `self`, the Executor that methods are called on: its first parameter is"
             f" {repr(first.name) if first else 'missing'}",
-            help=f"write it as `def {function.__name__}(self, {first.name if first else 'docs'}, **kwargs)`",
+            help=f"write it as `def {function.__name__}(self, {others}`",
         )
 
 
