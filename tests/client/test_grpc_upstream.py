@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import socket
 import time
-from dataclasses import replace
 
 import grpc
 import pytest
+from msgspec.structs import replace
 
 from jina.client.grpc import GrpcUpstream, read_endpoints
 from jina.codec import pb

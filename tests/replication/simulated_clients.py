@@ -1,7 +1,8 @@
 """Clients of a simulated group: each write is sent until it is answered, often more than once, at any replica."""
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload

@@ -7,12 +7,12 @@ import http.client
 import io
 import json
 import time
-from dataclasses import replace
 
 import aiohttp
 import pytest
 import uvloop
 from docarray import DocList
+from msgspec.structs import replace
 
 from jina.codec import pb
 from jina.codec.payloads import DocsPayload

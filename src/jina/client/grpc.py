@@ -7,8 +7,9 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from jina.client.grpc_connection import Arguments, Calls, GrpcError, LoopCalls, Way, calls_of
 from jina.client.http_messages import Routing

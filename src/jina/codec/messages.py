@@ -7,8 +7,9 @@ the payload once, into the endpoint's own class; a gateway forwards it undecoded
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from jina.codec import pb
@@ -128,8 +129,7 @@ class HeldPayload:
         """See `Payload`: what came as bytes was counted where it was made."""
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request for one endpoint.
 
     `deadline` is in `time.monotonic()` seconds. `headers` are HTTP headers or gRPC metadata, names in lower
@@ -138,10 +138,10 @@ class Request:
 
     endpoint: str
     payload: Payload
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     request_id: str = ""
     target_executor: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     deadline: float | None = None
     json_reply: bool = False
     """Whether the reply will be asked for as JSON, so that it can be encoded ahead."""
@@ -161,8 +161,7 @@ class Request:
     """Whether `Payload.objects` of the reply are used where there are any, so that nothing is encoded ahead."""
 
 
-@dataclass(slots=True)
-class Route:
+class Route(msgspec.Struct):
     """One Executor that a request visited; times are seconds since the epoch."""
 
     executor: str
@@ -170,8 +169,7 @@ class Route:
     end_time: float
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """The answer to a request; failures are raised, not returned.
 
     In a stream each reply holds the documents that are ready now (one or more), in order; a listener sends each
@@ -179,6 +177,6 @@ class Reply:
     """
 
     payload: Payload
-    parameters: dict[str, Any] = field(default_factory=dict)
-    routes: list[Route] = field(default_factory=list)
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    routes: list[Route] = msgspec.field(default_factory=list)
     headers: dict[str, str] | None = None

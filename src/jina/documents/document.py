@@ -9,9 +9,9 @@ import importlib
 import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
 
+import msgspec
 import numpy as np
 from docarray import BaseDoc
 from docarray.typing import ID, AnyEmbedding, AnyTensor, NdArray
@@ -117,8 +117,7 @@ def _fingerprint(value: Any) -> bytes:
     return repr(value).encode()
 
 
-@dataclass(frozen=True, eq=False)
-class FieldRule:
+class FieldRule(msgspec.Struct, frozen=True, eq=False):
     """A marker for `Annotated`: the value passes `check`, leaves as JSON by `dump`, and `schema` describes it."""
 
     check: Callable[[Any], Any]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from docarray import BaseDoc
 
@@ -114,8 +114,7 @@ def _smallest(distances: Matrix, limit: int | None) -> Matrix:
 _BLOCK = 65_536  # columns compared at once, so that memory stays bounded
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(msgspec.Struct, frozen=True):
     """What the caller asked for, checked."""
 
     metric: Metric

@@ -10,9 +10,10 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
 from jina.executor import binding
@@ -95,8 +96,7 @@ def create(path: str) -> str:
     return path
 
 
-@dataclass(slots=True)
-class _Given:
+class _Given(msgspec.Struct):
     """What the constructor was called with, to tell what the user changed on the way to the base class."""
 
     args: tuple[Any, ...]

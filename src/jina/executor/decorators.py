@@ -14,8 +14,9 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
+
+import msgspec
 
 from jina.errors import ExecutorDefinitionError, nearest
 from jina.executor.chat import chat_parameter
@@ -289,8 +290,7 @@ _ATTRIBUTE = "__jina_marks__"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuousBatching:
+class ContinuousBatching(msgspec.Struct, frozen=True):
     """How streams share the steps of a method; `stall_timeout` is in milliseconds."""
 
     slots: int
@@ -298,8 +298,7 @@ class ContinuousBatching:
     stall_timeout: float = 10_000
 
 
-@dataclass(slots=True)
-class Marks:
+class Marks(msgspec.Struct):
     """What the decorators noted on one function.
 
     `on` is None for a function that is no endpoint. `namespace` holds the names of enclosing functions that
@@ -315,7 +314,7 @@ class Marks:
     concurrency: int | None = None
     batching: dict[str, Any] | None = None
     slots: ContinuousBatching | None = None
-    namespace: dict[str, Any] = field(default_factory=dict)
+    namespace: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def marks_of(function: Any) -> Marks | None:

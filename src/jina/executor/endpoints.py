@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
@@ -33,8 +34,7 @@ from jina.executor.signatures import PlainCall, Types, types_of
 from jina.plan.plans import is_offer
 
 
-@dataclass(frozen=True, slots=True)
-class Batching:
+class Batching(msgspec.Struct, frozen=True):
     """How documents of several requests are gathered; `timeout` is in milliseconds.
 
     `isolate_errors`: a batch that failed is run again in halves; None for that except where the method is a `@write`.
@@ -49,7 +49,7 @@ class Batching:
 
 
 _SWITCH = "use_dynamic_batching"
-_NAMES = frozenset({*(field.name for field in fields(Batching)), _SWITCH})
+_NAMES = frozenset({*Batching.__struct_fields__, _SWITCH})
 
 
 def batching_for(options: Mapping[str, Mapping[str, Any]], path: str, method: str, where: str) -> Batching | None:
@@ -101,8 +101,7 @@ RESERVED_FOR_GET = frozenset({"/", "/status", "/dry_run"})
 """Paths that we answer for GET only: endpoints called by POST may have them, generators are called by GET too."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, eq=False):
     """One path and the method that answers it.
 
     `input_type` and `output_type` are document classes (`jina.documents.Document` where nothing is known); with
@@ -306,9 +305,9 @@ def _types(function: Any, marks: Marks, declared: FunctionWithSchema | None) -> 
     own = FunctionWithSchema.of(function, marks)
     schemas = {"request_schema": declared.request_schema, "response_schema": declared.response_schema}
     given = {name: one for name, one in schemas.items() if one is not None and not _is_same(one, getattr(own, name))}
-    found = types_of(function, dataclasses.replace(marks, **given))
+    found = types_of(function, replace(marks, **given))
     model = declared.parameters_model if declared.parameters_is_pydantic_model else None
-    return dataclasses.replace(found, parameters_model=model)
+    return replace(found, parameters_model=model)
 
 
 def _is_same(one: Any, other: Any) -> bool:

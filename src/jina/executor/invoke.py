@@ -8,9 +8,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from jina.documents.images import opened
 from jina.documents.records import type_name
@@ -134,19 +135,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
-@dataclass(slots=True)
-class Extras:
+class Extras(msgspec.Struct):
     """What a handler can be given beside its documents.
 
     `docs_matrix` and `docs_map` hold the documents of several branches; `headers` are HTTP headers or gRPC
     metadata in lower case. `clock_and_seed` is the time and the seed of a write that is applied on several replicas.
     """
 
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
     docs_matrix: list[Any] | None = None
     docs_map: dict[str, Any] | None = None
     tracing_context: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     clock_and_seed: tuple[float, int] | None = None
 
 

@@ -11,12 +11,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.config.paths import absolute, callers_folders, working_folder
 from jina.errors import (
@@ -286,8 +286,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
 _INLINE = re.compile(r"\{|!|---|#|[\w-]+:(?:\s|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """What kind of class `uses` names: Executors, or others that travel in the same ways.
 
     `plain` are the names of `base`, for which nothing is to be imported; `find` gives the class of a name, `unknown`
@@ -333,7 +332,7 @@ def reference_of(  # noqa: PLR0913 - `uses` and all that may stand beside it
     for key, values in (uses_dynamic_batching or {}).items():
         batching[key] = {**batching.get(key, {}), **values}
     folder = working_folder()
-    plan = msgspec.structs.replace(
+    plan = replace(
         plan,
         with_args={**plan.with_args, **(uses_with or {})},
         metas=metas,
@@ -369,8 +368,7 @@ def _as_list(value: str | Sequence[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(msgspec.Struct, frozen=True):
     """What was given beside `uses`."""
 
     py_modules: tuple[str, ...]
@@ -388,7 +386,7 @@ def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
         return ExecutorPlan(), None
     if inspect.isclass(uses):
         plan, cls = _of_class(uses, given.kind)
-        return msgspec.structs.replace(plan, py_modules=given.located()), cls
+        return replace(plan, py_modules=given.located()), cls
     if isinstance(uses, given.kind.base):
         raise ConfigError(
             f"uses is an instance of {type(uses).__name__}; give the class, and its arguments as uses_with"
@@ -532,7 +530,7 @@ def _of_config(source: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
     plan, cls = _of_spec(spec_of(ExecutorSpec, loaded), given)
     origin = loaded.origin
     places = {path: origin.place(("requests", path)) for path in plan.requests} if origin.lines else {}
-    return msgspec.structs.replace(plan, requests_at=places), cls
+    return replace(plan, requests_at=places), cls
 
 
 def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, Any]:
@@ -541,7 +539,7 @@ def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, Any]:
     sources = (*_as_list(spec.py_modules), *_as_list(spec.metas.get("py_modules")), *given.py_modules)
     inner = _Given(tuple(dict.fromkeys(sources)), (*folder, *given.search_paths), given.reading, given.kind)
     plan, cls = _of_dotted(spec.jtype, inner) if "." in spec.jtype else _of_name(spec.jtype, inner)
-    plan = msgspec.structs.replace(
+    plan = replace(
         plan,
         with_args=dict(spec.with_),
         metas={key: value for key, value in spec.metas.items() if key != "py_modules"},

@@ -14,8 +14,9 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypeVar, overload
+
+import msgspec
 
 from jina.errors import ExecutorDefinitionError, ValidationFailed
 from jina.executor.decorators import describe, kind_of, parameters_of
@@ -36,8 +37,7 @@ class InvalidArguments(ValidationFailed):
     """What a client gave a method does not fit its arguments; the method was not called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """What a decorator noted: `uri` is empty for a prompt."""
 
     name: str
@@ -51,15 +51,14 @@ class Offer:
         return f"{RESOURCES if self.uri else PROMPTS}{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedMethod:
+class OfferedMethod(msgspec.Struct, frozen=True):
     """A resource or prompt of one Executor: what calls it, and what clients are told of it."""
 
     path: str
     method_name: str
     function: Callable[..., Any]
     is_async: bool
-    description: dict[str, Any] = field(default_factory=dict)
+    description: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def resource(

@@ -9,8 +9,10 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.documents.images import on_wire, packed
 from jina.documents.records import checker, is_record, item_of_list, readable, stripped, type_name, unmapped
@@ -42,8 +44,7 @@ _GENERATORS: tuple[Any, ...] = (
 _NOTHING = (inspect.Parameter.empty, Any, object)
 
 
-@dataclass(frozen=True, slots=True)
-class PlainCall:
+class PlainCall(msgspec.Struct, frozen=True):
     """How a method is called that takes or gives something else than DocArray's documents.
 
     `keyword` is the parameter that gets the input, a list of them where `takes_many`; without one, the `arguments` are
@@ -64,8 +65,7 @@ class PlainCall:
     """Those of its keywords that get images of Pillow, which come as files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Types:
+class Types(msgspec.Struct, frozen=True):
     """The classes of an endpoint's documents, and the pydantic model of its parameters if it has one.
 
     With `plain`, `input_type` and `output_type` may be any types (see `jina.documents.records`).
@@ -129,8 +129,7 @@ def _types_of_slots(reader: _Reader, function: Any, marks: Marks) -> Types:
     return Types(input_type, output_type, parameters_model=None, parameters_optional=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(msgspec.Struct, frozen=True):
     """DocArray's documents as a method takes them."""
 
     input_type: Any
@@ -285,11 +284,11 @@ class _Reader:
             listed = item_of_list(request) is not None
             many = many or listed
             self._instead[name] = types.GenericAlias(list, (request,)) if name == "docs" and not listed else request
-            self.marks = dataclasses.replace(self.marks, request_schema=None)
+            self.marks = replace(self.marks, request_schema=None)
         if _is_plain_schema(response):
             listed = self.is_generator or item_of_list(response) is not None or not many
             self._instead["return"] = response if listed else types.GenericAlias(list, (response,))
-            self.marks = dataclasses.replace(self.marks, response_schema=None)
+            self.marks = replace(self.marks, response_schema=None)
 
     def annotation(self, name: str) -> Any:
         """The annotation with all text in it resolved, or `inspect.Parameter.empty`."""

@@ -9,9 +9,11 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.errors import BadConfigSource, ConfigError, ExecutorNotFound, NotSupportedError, UsageError, nearest
 from jina.observe.traces import Instrumented
@@ -134,8 +136,7 @@ def read_config(source: Any, options: Mapping[str, Any], base: type) -> tuple[Ex
     return plan, found or find_named(plan, base)
 
 
-@dataclass(slots=True)
-class GatewayContext:
+class GatewayContext(msgspec.Struct):
     """What the process gives to the gateway that it constructs; `grace` is in seconds."""
 
     plan: GatewayPlan
@@ -144,14 +145,13 @@ class GatewayContext:
     grace: float
 
 
-@dataclass(slots=True)
-class _Given:
+class _Given(msgspec.Struct):
     """What a gateway is constructed with, besides what stands in the call of its constructor."""
 
     context: GatewayContext | None = None
-    runtime_args: Mapping[str, Any] = field(default_factory=dict)
-    metas: Mapping[str, Any] = field(default_factory=dict)
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    runtime_args: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    metas: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    arguments: Mapping[str, Any] = msgspec.field(default_factory=dict)
     initialised: bool = False
 
 
@@ -485,27 +485,22 @@ class Gateway(BaseGateway):
         )
 
     def _our_http(self, http: HttpPlan) -> HttpPlan:
-        import msgspec
 
         given = {name: value for name, value in self._options.items() if name in _HTTP}
-        return msgspec.structs.replace(http, **given) if given else http
+        return replace(http, **given) if given else http
 
     def _our_listeners(self, plan: GatewayPlan) -> list[ListenerPlan]:
         """Those of the plan, where and as what `runtime_args` say; in the protocol of this class if it serves one."""
-        import msgspec
-
         only: Any = self.protocol_served
         both = {"http", "websocket"}  # one application answers either
         tls = self._our_tls()
         planned = {listener.port: listener for listener in plan.listeners}
         listeners = []
         for number, port in enumerate(self.ports):
-            listener = planned.get(port) or msgspec.structs.replace(plan.listeners[0], port=port, share_port=False)
+            listener = planned.get(port) or replace(plan.listeners[0], port=port, share_port=False)
             protocol: Any = self.protocols[number] if number < len(self.protocols) else listener.protocol
             protocol = protocol if only is None or {protocol, only} <= both else only
-            listeners.append(
-                msgspec.structs.replace(listener, host=self.host, protocol=protocol, tls=tls or listener.tls)
-            )
+            listeners.append(replace(listener, host=self.host, protocol=protocol, tls=tls or listener.tls))
         return listeners
 
     @property

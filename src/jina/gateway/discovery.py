@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.documents.records import VALUE
 from jina.errors import ConfigError
@@ -28,8 +30,7 @@ def passes_all(endpoints: Mapping[str, EndpointInfo]) -> bool:
     return all(info.is_passthrough or info.offer is not None for info in endpoints.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True):
     """A document class as it shows outside; `owner` is the Deployment that says so."""
 
     owner: str
@@ -285,8 +286,7 @@ def _yields(known: Known, owner: str, path: str) -> bool:
     return info is not None and info.is_generator and not info.answers
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(msgspec.Struct, frozen=True):
     """A part of a schema with the definitions that its references mean."""
 
     schema: Schema

@@ -7,8 +7,9 @@ import time
 from asyncio import CancelledError, Future, Queue, Task, get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import msgspec
 
 from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload
@@ -28,14 +29,13 @@ _SENT_ON = BytesPayload(b"")
 Parameters = dict[str, Any]
 
 
-@dataclass(slots=True)
-class RunContext:
+class RunContext(msgspec.Struct):
     """What all requests of one gateway share; `background` holds the tasks of floating branches."""
 
     steps: Mapping[str, Service]
     log: logs.JinaLogger
-    background: set[Task[None]] = field(default_factory=set)
-    active: set[Task[None]] = field(default_factory=set)
+    background: set[Task[None]] = msgspec.field(default_factory=set)
+    active: set[Task[None]] = msgspec.field(default_factory=set)
 
 
 def forwarded(request: Request, payload: Payload, parameters: Parameters, *, as_json: bool) -> Request:
@@ -245,16 +245,14 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """The steps before a generator, and the generator."""
 
     before: Path
     generator: Step
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(msgspec.Struct, frozen=True):
     """A path cut at its generators; `after` is what follows the last one."""
 
     stages: Sequence[Stage]

@@ -8,10 +8,9 @@ import os
 import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
@@ -427,9 +426,7 @@ class DiscoveredReplicas:
 
     async def _dial(self, address: str) -> None:
         """Connect until the address answers; it may be told before anything listens there."""
-        plan = msgspec.structs.replace(
-            self._plan, kind="grpc", name=self._name(address), address=address, authority=self._host
-        )
+        plan = replace(self._plan, kind="grpc", name=self._name(address), address=address, authority=self._host)
         pause, said = _FIRST_PAUSE, ""
         while True:
             upstream = self._connector.to_address(plan, self._node)

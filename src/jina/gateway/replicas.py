@@ -10,7 +10,8 @@ import time
 from asyncio import Task
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, nullcontext
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import size_of

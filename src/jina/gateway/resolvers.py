@@ -11,12 +11,13 @@ import threading
 import time
 from asyncio import Task
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from jina.client.http import Connection, Connections, Exchange, LoopConnection
 from jina.client.http_messages import Destination, Lines, Outbound, Outgoing, Routing
@@ -164,8 +165,7 @@ _EXPIRED: Final = {410, 504}
 _REFUSED: Final = {401: "does not know the service account", 403: "refuses it to the service account", 404: "lacks it"}
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(msgspec.Struct, frozen=True):
     """How to reach the API server, as a pod is told. `watch` is how many seconds a watch lasts, about."""
 
     host: str

@@ -8,10 +8,9 @@ import itertools
 from asyncio import Task
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.session_headers import MISSED, merged
@@ -64,7 +63,7 @@ class Shards:
     def _replicas(self, name: str, upstreams: Sequence[Upstream], shard: int = 0, part: str = "") -> Replicas:
         plans = [upstream for upstream in self.plan.upstreams if (upstream.shard, upstream.part) == (shard, part)]
         names = {upstream.name for upstream in plans}
-        plan = msgspec.structs.replace(self.plan, name=name, upstreams=plans)
+        plan = replace(self.plan, name=name, upstreams=plans)
         return Replicas(plan, [upstream for upstream in upstreams if upstream.name in names], self._counts(name))
 
     @property

@@ -44,14 +44,14 @@ class _NoPorts:
 
 def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
     """The graph that the options of a gateway describe, without a listener; raises `ConfigError` with the reason."""
-    import msgspec
+    from msgspec.structs import replace
 
     from jina.config import GatewaySpec, parse
     from jina.plan.gateway import plan_gateway
 
     given = {name: value for name, value in options.items() if value is not None}
     spec = parse(GatewaySpec, {**given, "port": 1}, "GatewayStreamer")
-    return msgspec.structs.replace(plan_gateway(spec, None, _NoPorts()), listeners=[])
+    return replace(plan_gateway(spec, None, _NoPorts()), listeners=[])
 
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from io import BytesIO
 from typing import Any, Final
@@ -608,7 +607,7 @@ def read_error(data: Buffer) -> JinaError:
 
 def write_endpoints(endpoints: Mapping[str, EndpointInfo]) -> bytes:
     """The descriptions of endpoints."""
-    data = json.dumps([asdict(info) for info in endpoints.values()], default=dict).encode()
+    data = json.dumps([msgspec.structs.asdict(info) for info in endpoints.values()], default=dict).encode()
     if len(data) > LEAST_LIMIT:
         raise _too_large("descriptions of the endpoints", len(data), LEAST_LIMIT)
     return data

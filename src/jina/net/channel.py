@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.codec import parameters as wire_parameters
 from jina.codec import pb
@@ -26,8 +28,7 @@ from jina.observe import traces
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A server's address. `str()` gives the URL that error messages show."""
 
     scheme: str
@@ -71,8 +72,7 @@ _NO_NAME = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
+class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Files (PEM) with which to connect by TLS: the authorities to trust, the certificate to show and its key."""
 
     ca: str | None = None
@@ -80,8 +80,7 @@ class TlsFiles:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSettings:
+class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every call of a channel.
 
     `max_message_size` is in bytes. `use_proxy` honours `http_proxy` and its like of the environment. `api_key` is what
@@ -90,9 +89,14 @@ class ChannelSettings:
 
     max_message_size: int = MAX_MESSAGE_SIZE
     use_proxy: bool = False
-    grpc_options: Mapping[str, Any] = field(default_factory=dict)
+    grpc_options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     tls: TlsFiles = TlsFiles()
-    api_key: str = field(default="", repr=False)
+    api_key: str = ""
+
+    def __repr__(self) -> str:
+        """All but the key, which no log may show."""
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "api_key")
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -100,8 +104,7 @@ _TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials", "a
 _HTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for one call.
 
     `timeout` is in seconds; `window` is the number of requests in flight at once. `metadata` travels as gRPC
@@ -114,7 +117,7 @@ class CallOptions:
     credentials: Any = None
     window: int = DEFAULT_WINDOW
     results_in_order: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def refuse_extra(self) -> None:
         """Raise `NotSupportedError` on other protocols than HTTP: an argument that does nothing is an error."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from jina.codec.messages import Reply, Request, Route
 from jina.errors import Unavailable
@@ -12,8 +13,7 @@ from jina.errors import Unavailable
 _FLAT = frozenset({"string", "integer", "number", "boolean"})
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointInfo:
+class EndpointInfo(msgspec.Struct, frozen=True):
     """Description of an endpoint: what a listener needs to route and document it.
 
     `input_schema`, `output_schema` and `parameters_schema` are JSON Schemas (draft 2020-12, references under
@@ -42,7 +42,7 @@ class EndpointInfo:
     """The docstring of the Executor's class."""
     executor: str = ""
     """The name of that class."""
-    flat_fields: Mapping[str, str] = field(default_factory=dict)
+    flat_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
     is_passthrough: bool = False
     """Whether the Executor has no endpoint at all, so that documents come back as they are."""

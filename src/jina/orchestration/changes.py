@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.config import parse
 from jina.config.base import canonical
@@ -259,10 +259,10 @@ class DeploymentChanges(Changes):
         workers, gateway = restricted(plan.workers, now.workers, members), plan.gateway
         if gateway is not None:
             gateway = in_front(now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers})
-        return msgspec.structs.replace(now, workers=workers, gateway=gateway)
+        return replace(now, workers=workers, gateway=gateway)
 
     def _without_workers(self, plan: DeploymentPlan) -> DeploymentPlan:
-        return msgspec.structs.replace(plan, workers=[])
+        return replace(plan, workers=[])
 
     def _processes(self, plan: DeploymentPlan | None = None) -> list[ProcessPlan]:
         return processes_of(self.own_key.admitted(plan or self.state.plan))
@@ -271,7 +271,7 @@ class DeploymentChanges(Changes):
         self.state.spec, self.state.plan, self.state.executors = spec, plan, found or self.state.executors
 
     def _put(self, workers: list[WorkerPlan]) -> None:
-        self.state.plan = msgspec.structs.replace(self.state.plan, workers=workers)
+        self.state.plan = replace(self.state.plan, workers=workers)
 
     def _blobs(self, found: Mapping[str, Resolved]) -> dict[str, bytes]:
         return blobs_of(found or self.state.executors)
@@ -361,9 +361,9 @@ class StepChanges(Changes):
             workers = restricted(workers, self._workers, members)
         else:
             ports = {worker.name: worker.monitoring for worker in self._workers}
-            workers = [msgspec.structs.replace(one, monitoring=ports.get(one.name, one.monitoring)) for one in workers]
+            workers = [replace(one, monitoring=ports.get(one.name, one.monitoring)) for one in workers]
         gateway = in_front(now.gateway, plan.gateway, self.name, {worker.name for worker in workers})
-        return msgspec.structs.replace(_with_workers(now, self.name, workers), gateway=gateway)
+        return replace(_with_workers(now, self.name, workers), gateway=gateway)
 
     def _without_workers(self, plan: FlowPlan) -> FlowPlan:
         return _with_workers(plan, self.name, [])
@@ -384,10 +384,8 @@ class StepChanges(Changes):
 
 def _with_workers(plan: FlowPlan, name: str, workers: list[WorkerPlan]) -> FlowPlan:
     """The plan with other workers of one Deployment."""
-    deployments = [
-        msgspec.structs.replace(one, workers=workers) if one.name == name else one for one in plan.deployments
-    ]
-    return msgspec.structs.replace(plan, deployments=deployments)
+    deployments = [replace(one, workers=workers) if one.name == name else one for one in plan.deployments]
+    return replace(plan, deployments=deployments)
 
 
 def scaled(spec: S, replicas: int) -> S:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError
 from jina.orchestration.display import announce
@@ -84,7 +85,7 @@ def serve_plan(options: Mapping[str, Any], where: str = "jina executor") -> int:
     threading.Thread(target=_end_with_input, args=(stop,), name="lifeline", daemon=True).start()
 
     def placed(plan: WorkerPlan) -> WorkerPlan:
-        return msgspec.structs.replace(given.plan, executor=plan.executor)
+        return replace(given.plan, executor=plan.executor)
 
     return deployment.serve_here(placed, stop)
 
@@ -139,7 +140,7 @@ def serve_part(options: Mapping[str, Any], where: str = "jina executor", words: 
     )
     by_jina_3 = options.get("native") and options.get("noblock_on_start")
     again = (lambda: _say_again(deployment.name)) if by_jina_3 else (lambda: None)
-    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words=words, on_ready=again)
+    return deployment.serve_here(lambda plan: replace(plan, **place), words=words, on_ready=again)
 
 
 _AGAIN = (0.3, 0.6, 1.2, 2.4, 4.8)

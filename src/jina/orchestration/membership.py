@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, JinaError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
 from jina.observe import logs
@@ -330,7 +330,7 @@ def roll_out(
 
 def _in_place_of(was: WorkerPlan, new: WorkerPlan, *, alone: bool) -> WorkerPlan:
     """The new worker, on the ports and with the agent of the old one."""
-    return msgspec.structs.replace(
+    return replace(
         new,
         consensus=was.consensus,
         listeners=was.listeners if alone else new.listeners,

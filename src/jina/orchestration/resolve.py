@@ -7,10 +7,10 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, ExecutorDefinitionError, NotSupportedError
 from jina.plan.plans import (
@@ -132,9 +132,9 @@ class OwnKey:
     def admitted(self, plan: P) -> P:
         """The plan with the key added to those of its front."""
         if plan.gateway is not None:
-            return msgspec.structs.replace(plan, gateway=self._added(plan.gateway))
+            return replace(plan, gateway=self._added(plan.gateway))
         if isinstance(plan, DeploymentPlan) and plan.workers:
-            return msgspec.structs.replace(plan, workers=[self._added(worker) for worker in plan.workers])
+            return replace(plan, workers=[self._added(worker) for worker in plan.workers])
         return plan
 
     def _added(self, process: S) -> S:
@@ -147,19 +147,18 @@ class OwnKey:
 
         self.text = self.text or secrets.token_hex(16)
         own = KeyPlan(name=NAME, digest=digest_of(self.text), scopes=list(SCOPES))
-        changed = msgspec.structs.replace(access, keys=[*access.keys, own])
-        return msgspec.structs.replace(process, access=changed)
+        changed = replace(access, keys=[*access.keys, own])
+        return replace(process, access=changed)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """An Executor, found. `executor_class` is None where no module of this process holds it."""
 
     plan: ExecutorPlan
     executor_class: type[Any] | None = None
     by_value: type[Any] | None = None
     """The class where no import finds it, so that it travels by pickle."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Constructor arguments that are no JSON."""
 
     def blob(self) -> bytes:
@@ -193,7 +192,7 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     known = by_value or class_at_hand(plan)
     if spec.install_requirements:
         plan = _with_requirements(plan, offline=spec.offline)
-    return Resolved(msgspec.structs.replace(plan, with_args=plain, version=version), known, by_value, other)
+    return Resolved(replace(plan, with_args=plain, version=version), known, by_value, other)
 
 
 _IN_CONTAINER: Final = (
@@ -276,7 +275,7 @@ def _with_requirements(plan: ExecutorPlan, *, offline: bool) -> ExecutorPlan:
         up = plan.module.count(".") + (spec.submodule_search_locations is not None)
         home = os.path.abspath(os.path.join(os.path.dirname(spec.origin), *[os.pardir] * up))
         entries += [home] if home not in entries and home in plan.sys_path else []
-    return msgspec.structs.replace(plan, requirements=found, offline=offline, sys_path=entries)
+    return replace(plan, requirements=found, offline=offline, sys_path=entries)
 
 
 def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
@@ -348,7 +347,7 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     known = by_value or class_at_hand(plan)
     if known is Gateway or not (by_value or plan.module or plan.jtype):
         return None
-    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+    return Resolved(replace(plan, with_args=plain), known, by_value, other)
 
 
 def protocol_of(resolved: Resolved | None) -> str | None:
@@ -357,8 +356,7 @@ def protocol_of(resolved: Resolved | None) -> str | None:
     return found
 
 
-@dataclass
-class DeploymentState:
+class DeploymentState(msgspec.Struct):
     """What a Deployment is now: its options, what was found for them, and what is planned."""
 
     spec: DeploymentSpec
@@ -367,12 +365,11 @@ class DeploymentState:
     plan: DeploymentPlan
 
 
-@dataclass
-class FlowState:
+class FlowState(msgspec.Struct):
     """What a Flow is now. Without a `plan` it is still to be built."""
 
     spec: FlowSpec
-    executors: Mapping[str, Resolved] = field(default_factory=dict)
+    executors: Mapping[str, Resolved] = msgspec.field(default_factory=dict)
     """Those of all steps, by `plan.processes.owner`."""
     gateway: Resolved | None = None
     """Its own gateway class."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.config.rules import agent_options
 from jina.config.types import split_address
@@ -66,15 +66,13 @@ def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], port
         share_port=not given and not spec.raft_peers,
     )
     if spec.raft_peers:
-        common = msgspec.structs.replace(
+        common = replace(
             common, listen=_listen(spec), alone=True, nonce=hashlib.sha256(repr(common.peers).encode()).hexdigest()
         )
     return [
-        msgspec.structs.replace(
+        replace(
             worker,
-            consensus=msgspec.structs.replace(
-                common, replica=worker.replica_id, directory=f"{root}/rep-{worker.replica_id}"
-            ),
+            consensus=replace(common, replica=worker.replica_id, directory=f"{root}/rep-{worker.replica_id}"),
         )
         for worker in members
     ]
@@ -141,10 +139,8 @@ def renumbered(spec: DeploymentSpec, workers: Iterable[WorkerPlan], members: Col
         peers = [""] * (places[-1] + 1)
         for place, address in zip(places, consensus.peers, strict=True):
             peers[place] = address
-        consensus = msgspec.structs.replace(consensus, replica=number, peers=peers)
-        return msgspec.structs.replace(
-            worker, name=names[worker.shard_id, number], replica_id=number, consensus=consensus
-        )
+        consensus = replace(consensus, replica=number, peers=peers)
+        return replace(worker, name=names[worker.shard_id, number], replica_id=number, consensus=consensus)
 
     return [worker if worker.consensus is None else moved(worker, worker.consensus) for worker in workers]
 
@@ -201,13 +197,13 @@ def restricted(
 def _member(worker: WorkerPlan, consensus: ConsensusPlan, members: Collection[int], *, share_port: bool) -> WorkerPlan:
     # The address of a replica that is not a member is empty.
     peers = [address if number in members else "" for number, address in enumerate(consensus.peers)]
-    consensus = msgspec.structs.replace(consensus, peers=peers, share_port=share_port)
-    return msgspec.structs.replace(worker, replicas=len(members), consensus=consensus)
+    consensus = replace(consensus, peers=peers, share_port=share_port)
+    return replace(worker, replicas=len(members), consensus=consensus)
 
 
 def in_front(running: GatewayPlan, planned: GatewayPlan, deployment: str, names: Collection[str]) -> GatewayPlan:
     """The gateway that runs, with the planned upstreams of one Deployment, those of these names."""
     (new,) = (one for one in planned.graph.nodes if one.name == deployment)
-    new = msgspec.structs.replace(new, upstreams=[upstream for upstream in new.upstreams if upstream.name in names])
+    new = replace(new, upstreams=[upstream for upstream in new.upstreams if upstream.name in names])
     nodes: list[NodePlan] = [new if one.name == deployment else one for one in running.graph.nodes]
-    return msgspec.structs.replace(running, graph=msgspec.structs.replace(running.graph, nodes=nodes))
+    return replace(running, graph=replace(running.graph, nodes=nodes))

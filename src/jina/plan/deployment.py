@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError
 from jina.plan import processes
@@ -47,13 +47,13 @@ def plan_deployment(
     placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
     custom = around.get(GATEWAY)
     if is_plain(spec) and not behind_gateway and custom is None:
-        served = msgspec.structs.replace(placed[0], listeners=listeners(spec, ports))
+        served = replace(placed[0], listeners=listeners(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
         what = f"{spec.replicas} replicas need" if spec.replicas > 1 else "a container needs"
         raise ConfigError(f"Deployment: include_gateway: {what} a gateway in front that shares the requests")
     # A condition is for a place in a Flow: alone it means as little as for one replica.
-    step = msgspec.structs.replace(node(spec, ["gateway"]), when=None)
+    step = replace(node(spec, ["gateway"]), when=None)
     graph = GraphPlan(nodes=[step], ends=[spec.name], strict=True)
     front = spec.front.model_copy(update={"title": spec.title or spec.name})
     plan = DeploymentPlan(

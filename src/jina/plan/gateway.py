@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.config.options import UpstreamOptions
 from jina.config.parsing import parse
@@ -147,13 +147,13 @@ def plan_head(
             raise ConfigError(f"connection_list: there is no address of shard {shard}; shards are {spec.shards}")
         for index, address in enumerate([addresses] if isinstance(addresses, str) else addresses):
             reached = upstream(f"{spec.name}/shard-{shard}", index, str(address), f"connection_list.{shard}")
-            upstreams.append(msgspec.structs.replace(reached, shard=shard))
+            upstreams.append(replace(reached, shard=shard))
     for part in (BEFORE, AFTER):
         if address := around.get(f"{part}_address"):
             reached = upstream(f"{spec.name}/{part}", 0, address, f"{part}_address")
-            upstreams.append(msgspec.structs.replace(reached, part=part))
+            upstreams.append(replace(reached, part=part))
     step = node(spec, ["gateway"])
-    step = msgspec.structs.replace(step, upstreams=upstreams, when=None, external=True, polling=polling(spec))
+    step = replace(step, upstreams=upstreams, when=None, external=True, polling=polling(spec))
     graph = GraphPlan(nodes=[step], ends=[spec.name])
     front = spec.front
     return monitored_gateway(processes.gateway(front, listeners(front, ports), graph), front, ports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, NotSupportedError
 from jina.plan.gpus import VARIABLE, Placement
@@ -53,7 +53,7 @@ def monitored_deployment(plan: DeploymentPlan, spec: DeploymentSpec, ports: Port
     """The plan with a port for metrics: that of the gateway where there is one, which has those of its workers too."""
     if plan.gateway is not None:
         _refuse_probes(spec, "Deployment")
-        return msgspec.structs.replace(plan, gateway=monitored_gateway(plan.gateway, spec.front, ports))
+        return replace(plan, gateway=monitored_gateway(plan.gateway, spec.front, ports))
     return _probed(_monitored_workers(plan, spec, ports), spec)
 
 
@@ -62,7 +62,7 @@ def monitored_flow(plan: FlowPlan, spec: FlowSpec, ports: PortAllocator) -> Flow
     steps = {step.name: step for step in spec.steps}
     for step in steps.values():
         _refuse_probes(step, f"Flow: {step.name}")
-    return msgspec.structs.replace(
+    return replace(
         plan,
         gateway=monitored_gateway(plan.gateway, spec.front, ports),
         deployments=[
@@ -75,19 +75,19 @@ def monitored_gateway(plan: GatewayPlan, spec: GatewaySpec, ports: PortAllocator
     """The plan with a port for metrics, where that is asked for."""
     if not spec.monitoring:
         return plan
-    return msgspec.structs.replace(plan, monitoring=_telemetry_listener(spec, 0, ports))
+    return replace(plan, monitoring=_telemetry_listener(spec, 0, ports))
 
 
 def _monitored_workers(plan: DeploymentPlan, spec: DeploymentSpec, ports: PortAllocator) -> DeploymentPlan:
     if not spec.monitoring:
         return plan
     workers: list[WorkerPlan] = [
-        msgspec.structs.replace(worker, monitoring=_telemetry_listener(spec, place, ports))
+        replace(worker, monitoring=_telemetry_listener(spec, place, ports))
         if worker.executor.container is None
         else worker
         for place, worker in enumerate(plan.workers)
     ]
-    return msgspec.structs.replace(plan, workers=workers)
+    return replace(plan, workers=workers)
 
 
 def _refuse_probes(spec: DeploymentSpec, where: str) -> None:
@@ -101,9 +101,7 @@ def _probed(plan: DeploymentPlan, spec: DeploymentSpec) -> DeploymentPlan:
     if spec.port_probes is None:
         return plan
     listener = ListenerPlan(protocol="http", host=spec.hosts[0], port=spec.port_probes)
-    return msgspec.structs.replace(
-        plan, workers=[msgspec.structs.replace(one, probes=listener) for one in plan.workers]
-    )
+    return replace(plan, workers=[replace(one, probes=listener) for one in plan.workers])
 
 
 def _telemetry_listener(spec: DeploymentSpec | GatewaySpec, place: int, ports: PortAllocator) -> ListenerPlan:
@@ -378,7 +376,7 @@ def workers(
     served = [*listeners, *([] for _ in range(len(all_copies) - len(listeners)))]
     if (container := executors[spec.name].container) is not None:
         inner = [
-            msgspec.structs.replace(executors[spec.name], container=msgspec.structs.replace(container, gpus=given))
+            replace(executors[spec.name], container=replace(container, gpus=given))
             for given in placement.of_containers(spec, inside, place)
         ]
         gpus: list[dict[str, str]] = [{} for _ in all_copies]

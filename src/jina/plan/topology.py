@@ -5,8 +5,10 @@ from __future__ import annotations
 import graphlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, FlowTopologyError, nearest
 
@@ -17,8 +19,7 @@ GATEWAY: Final = "gateway"
 Kind = Literal["executor", "join", "inspect", "pass", "gather"]
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One step of the graph.
 
     `needs` are the steps before it, `gateway` the request itself; the first has priority where replies are merged.
@@ -33,8 +34,7 @@ class Node:
     floating: bool = False
 
 
-@dataclass(frozen=True)
-class Topology:
+class Topology(msgspec.Struct, frozen=True):
     """The steps, each after those that it needs, and the names whose replies are merged into the Flow's."""
 
     nodes: tuple[Node, ...]
@@ -61,17 +61,19 @@ def arranged(nodes: Sequence[Node], ends: Sequence[str]) -> Topology:
     for node in reversed(ordered):
         if node.name in leading:
             leading.update(node.needs)
-    return Topology(nodes=tuple(replace(node, floating=node.name not in leading) for node in ordered), ends=tuple(ends))
+    return Topology(
+        nodes=tuple(replace(node, floating=node.name not in leading) for node in ordered),
+        ends=tuple(ends),
+    )
 
 
-@dataclass
-class _Drawing:
+class _Drawing(msgspec.Struct):
     """The graph while steps are added; `passed` are the steps that an inspection stands behind."""
 
     inspect: str
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[Node] = msgspec.field(default_factory=list)
     last: str = GATEWAY
-    passed: dict[str, str] = field(default_factory=dict)
+    passed: dict[str, str] = msgspec.field(default_factory=dict)
 
     def add(self, step: StepSpec) -> None:
         if step.method == "inspect":

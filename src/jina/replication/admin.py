@@ -18,7 +18,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -287,13 +286,12 @@ class _Identity(msgspec.Struct):
     replica: int
 
 
-@dataclass
-class Group:
+class Group(msgspec.Struct):
     """The replicas of one log: where their agents are asked, or which folders they have."""
 
     name: str
-    agents: dict[int, AgentAddress] = field(default_factory=dict)
-    folders: dict[int, str] = field(default_factory=dict)
+    agents: dict[int, AgentAddress] = msgspec.field(default_factory=dict)
+    folders: dict[int, str] = msgspec.field(default_factory=dict)
 
     def status(self) -> list[dict[str, Any]]:
         """What each agent tells, in the order of the replicas."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.codec import parameters
 from jina.codec.messages import Payload, Reply, Request
@@ -175,7 +175,7 @@ def _with_files(request: Request) -> Request:
         payload = BytesPayload(payload.to_bytes())
     elif request.handed_over is None:
         return request
-    return dataclasses.replace(request, payload=payload, handed_over=None)
+    return replace(request, payload=payload, handed_over=None)
 
 
 def digest_of(request: Request) -> bytes:

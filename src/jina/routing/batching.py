@@ -10,16 +10,16 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Generator, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 Weights = int | Sequence[float]
 """A number of documents that weigh 1 each, or the weight of each document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """A batch is due when `size` waits or when the first part waited `timeout` seconds.
 
     A batch weighs at most `size`, unless one document alone weighs more. With `all_at_once` a batch is everything
@@ -31,8 +31,7 @@ class Rules:
     all_at_once: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Part(Generic[T]):
+class Part(msgspec.Struct, Generic[T], eq=False):
     """The documents `start:stop` of one request; all of them unless the request alone is larger than a batch."""
 
     item: T
@@ -46,11 +45,10 @@ class Part(Generic[T]):
         return self.stop - self.start
 
 
-@dataclass(slots=True, eq=False)
-class _Queue(Generic[T]):
+class _Queue(msgspec.Struct, Generic[T], eq=False):
     """What waits under one key, in the order of arrival; `weight` and `live` are without what was dropped."""
 
-    parts: deque[Part[T]] = field(default_factory=deque)
+    parts: deque[Part[T]] = msgspec.field(default_factory=deque)
     weight: float = 0.0
     live: int = 0
     token: int = 0

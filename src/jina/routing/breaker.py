@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 FAILURES: Final = 5
 """Failures in a row after which a replica is left out."""
@@ -13,8 +14,7 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds before a replica that was left out is asked; doubled each time until it has answered a request."""
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     failures: int = 0
     pause: float = FIRST_PAUSE
     ask_at: float | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from jina.codec import pb
 from jina.codec.messages import Payload
@@ -38,8 +39,7 @@ def id_of(fields: Mapping[str, pb.NodeProto]) -> str | None:
     return node.text or None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(msgspec.Struct, frozen=True):
     """Documents taken apart by a condition.
 
     `places` are the positions of the matching ones among all; `whole` is what was taken apart.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError, nearest, quoted
 from jina.plan.plans import GraphPlan, NodePlan, is_offer
@@ -14,8 +16,7 @@ GATEWAY = "gateway"
 END = ""  # no Executor can have this name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step; what follows `runs` is worked out by `Route`.
 
     `needs` are the steps whose documents it gets, without repetition, in the order in which they are merged.
@@ -37,8 +38,7 @@ class Step:
     """Whether its reply may be JSON: it alone is what the client gets, as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The steps for one endpoint, each after those that it needs."""
 
     steps: Mapping[str, Step]
@@ -112,13 +112,12 @@ def _renamed(step: Step, start: str) -> Step:
     )
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(msgspec.Struct):
     """A route in the making."""
 
     steps: dict[str, Step]
     end: Step
-    feeds: dict[str, list[str]] = field(default_factory=dict)
+    feeds: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 def make_route(steps: Iterable[Step], ends: Sequence[str]) -> Route:

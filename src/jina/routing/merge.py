@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from jina.codec import pb
 from jina.codec.messages import Payload
@@ -137,8 +139,7 @@ _COMPARISONS: dict[tuple[str, str], Callable[[pb.NodeProto, pb.NodeProto], bool]
 Fields: TypeAlias = "Mapping[str, pb.NodeProto]"  # no message class is made before one is needed
 
 
-@dataclass(frozen=True, slots=True)
-class MergePolicy:
+class MergePolicy(msgspec.Struct, frozen=True):
     """What is not the same for all merges.
 
     `keeps_equal`: what several versions of a document add to a list of the base is all kept. `lists` is told of each

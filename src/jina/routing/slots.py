@@ -10,8 +10,9 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
+
+import msgspec
 
 T = TypeVar("T", bound=Hashable)
 
@@ -19,8 +20,7 @@ Reason = Literal["deadline", "stalled"]
 """Why a stream has to leave: its deadline passed, or its client did not read while others waited."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRules:
+class SlotRules(msgspec.Struct, frozen=True):
     """`slots` streams run at once; at most `admit_per_step` join with one step. `stall_timeout` is in seconds."""
 
     slots: int
@@ -28,14 +28,13 @@ class SlotRules:
     stall_timeout: float = 10.0
 
 
-@dataclass(slots=True)
-class Step(Generic[T]):
+class Step(msgspec.Struct, Generic[T]):
     """What the next step is made of; each list holds slots with their streams, in the order of the slots."""
 
-    left: list[tuple[int, T]] = field(default_factory=list)
+    left: list[tuple[int, T]] = msgspec.field(default_factory=list)
     """Gone since the last step: what they hold is to be freed first."""
-    admitted: list[tuple[int, T]] = field(default_factory=list)
-    running: list[tuple[int, T]] = field(default_factory=list)
+    admitted: list[tuple[int, T]] = msgspec.field(default_factory=list)
+    running: list[tuple[int, T]] = msgspec.field(default_factory=list)
     """Those of the step, the admitted ones among them."""
 
 

@@ -10,7 +10,6 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
@@ -266,14 +265,13 @@ _OPTIONS = _DETAILS | {"http_path", "exec_endpoint", "methods", "name", "respons
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
-@dataclass(frozen=True)
-class ExtraRoute:
+class ExtraRoute(msgspec.Struct, frozen=True):
     """A path and methods that serve an endpoint beside its own route; `details` are for the documentation."""
 
     path: str
     endpoint: str
     methods: Sequence[str]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def http_path(endpoint: str) -> str:

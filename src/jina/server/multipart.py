@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from urllib.parse import unquote
+
+import msgspec
 
 from jina.errors import BadRequest
 
@@ -27,14 +28,13 @@ def options_of(header: str) -> tuple[str, dict[str, str]]:
     return value.strip().lower(), options
 
 
-@dataclass(slots=True)
-class PartHead:
+class PartHead(msgspec.Struct):
     """What the headers of a part say; `file_name` is None where it has none."""
 
     name: str
     file_name: str | None
     media_type: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def read_head(block: bytes) -> PartHead:

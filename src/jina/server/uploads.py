@@ -9,9 +9,10 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import parse_qsl, quote
+
+import msgspec
 
 from jina.codec import pb
 from jina.codec.messages import Payload, Reply, Request
@@ -44,8 +45,7 @@ FILE_KINDS = frozenset({"file", "bytes", "array", "base64"})
 _NO_FILES = (JSON, DOCUMENTS, PROBLEM, "text/event-stream", "application/x-ndjson")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldKind:
+class FieldKind(msgspec.Struct, frozen=True):
     """What a field takes: `file`, `bytes`, `array`, `base64`, `text`, or `json` for all else; several with `many`."""
 
     kind: str
@@ -88,13 +88,12 @@ def file_field(schema: Mapping[str, Any]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-@dataclass(slots=True)
-class _Content:
+class _Content(msgspec.Struct):
     """What came for one field: text or bytes in memory, or a file on disk."""
 
     head: PartHead
     kind: FieldKind
-    data: bytearray = field(default_factory=bytearray)
+    data: bytearray = msgspec.field(default_factory=bytearray)
     upload: str = ""
     file: IO[bytes] | None = None
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, NotSupportedError, UsageError, ending_of
 from jina.observe import logs
@@ -256,16 +257,16 @@ class Agents:
             return plan
         if not _is_ours_to_start(plan):
             nonce, folder = plan.consensus.nonce or self._nonce, folder_of(plan.consensus)
-            inside = msgspec.structs.replace(plan.consensus, directory=folder, nonce=nonce)
-            return msgspec.structs.replace(plan, consensus=inside)
+            inside = replace(plan.consensus, directory=folder, nonce=nonce)
+            return replace(plan, consensus=inside)
         socket = os.path.join(self._folder, str(next(self._numbers)))
         nonce = plan.consensus.nonce or self._nonce
         directory = folder_of(plan.consensus)
-        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
+        consensus = replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
         key = self._keys[consensus.group]
         self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins, notify=self._say))
-        return msgspec.structs.replace(plan, consensus=consensus)
+        return replace(plan, consensus=consensus)
 
     def add(self, plan: WorkerPlan) -> WorkerPlan:
         """Start the agent of one more replica, on a blank disk; gives the plan with where it listens."""
@@ -294,7 +295,7 @@ class Agents:
         """Where all are: what an agent is told when it is started again."""
         for agent in self.agents:
             if agent.plan.group == group:
-                agent.plan = msgspec.structs.replace(agent.plan, peers=peers)
+                agent.plan = replace(agent.plan, peers=peers)
 
     def stop(self) -> None:
         """End all; to be called when the workers have ended."""

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.client.grpc import GrpcUpstream
 from jina.codec.messages import Reply, Request, Route
@@ -426,9 +427,9 @@ class Container:
 
     def _document(self) -> bytes:
         """What an Executor of ours is to be; one of Jina 3 does not read it."""
-        log = msgspec.structs.replace(self._plan.log, folder="")
+        log = replace(self._plan.log, folder="")
         listener = ListenerPlan(protocol="grpc", host=self.network.listens, port=self.port)
-        plan = msgspec.structs.replace(
+        plan = replace(
             self._plan,
             executor=ExecutorPlan(),
             listeners=[listener],

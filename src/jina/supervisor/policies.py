@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from jina.plan.plans import ProcessPlan, WorkerPlan
 
@@ -51,8 +52,7 @@ LONGEST: Final = 30.0
 """Seconds that are waited at most before the next start."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
+class RestartPolicy(msgspec.Struct, frozen=True):
     """Up to `limit` crashes in a row lead to a restart; 0: none, negative: all. `backoff` is in seconds."""
 
     limit: int = 10
@@ -89,8 +89,7 @@ class Restarts:
         return float(min(LONGEST, self._policy.backoff * 2**doublings))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What becomes of one process: it is added, a new one takes its place, or it is removed.
 
     One that is renewed ends before the new one starts, where there cannot be two; it is a stage of its own.
@@ -100,8 +99,7 @@ class Change:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Start a process beside the old one, if there is one; from the plan before the change where `old`.
 
     One that is `settled` need not be waited for: it is started again until it serves.
@@ -112,22 +110,19 @@ class Start:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(msgspec.Struct, frozen=True):
     """Replace the old process with the new one; the old one finishes its requests and ends."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retire:
+class Retire(msgspec.Struct, frozen=True):
     """Give the process no more requests; it finishes what it has in work and ends."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Discard:
+class Discard(msgspec.Struct, frozen=True):
     """End the new process, which never became ready."""
 
     name: str

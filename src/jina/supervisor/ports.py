@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import TypeVar, overload
 
-import msgspec
+from msgspec.structs import replace
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.net.sockets import bind_error, holder
@@ -219,12 +219,12 @@ def shared(plan: P, held: Collection[int]) -> P:
     """The plan of a process whose server binds beside the holder of its ports."""
     if isinstance(plan, GatewayPlan) and plan.custom is not None:
         return plan  # a server of the user's own opens them
-    changed = msgspec.structs.replace(plan, listeners=[_shared(listener, held) for listener in plan.listeners])
+    changed = replace(plan, listeners=[_shared(listener, held) for listener in plan.listeners])
     if isinstance(changed, WorkerPlan) and changed.probes is not None:
-        changed = msgspec.structs.replace(changed, probes=_shared(changed.probes, held))
+        changed = replace(changed, probes=_shared(changed.probes, held))
     if isinstance(changed, WorkerPlan) and changed.consensus is not None and port_of_peer(changed.consensus) in held:
-        consensus = msgspec.structs.replace(changed.consensus, share_port=True)
-        changed = msgspec.structs.replace(changed, consensus=consensus)
+        consensus = replace(changed.consensus, share_port=True)
+        changed = replace(changed, consensus=consensus)
     return changed
 
 
@@ -256,9 +256,9 @@ def all_shared(plan: DeploymentPlan | FlowPlan, held: Collection[int]) -> Deploy
     if isinstance(plan, DeploymentPlan):
         workers = [shared(worker, held) for worker in plan.workers]
         gateway = None if plan.gateway is None else shared(plan.gateway, held)
-        return msgspec.structs.replace(plan, workers=workers, gateway=gateway)
+        return replace(plan, workers=workers, gateway=gateway)
     deployments = [all_shared(deployment, held) for deployment in plan.deployments]
-    return msgspec.structs.replace(plan, deployments=deployments, gateway=shared(plan.gateway, held))
+    return replace(plan, deployments=deployments, gateway=shared(plan.gateway, held))
 
 
 def given_listeners(plans: Collection[ProcessPlan]) -> list[ListenerPlan]:
@@ -280,4 +280,4 @@ def listeners_of(plan: ProcessPlan) -> list[ListenerPlan]:
 
 
 def _shared(listener: ListenerPlan, held: Collection[int]) -> ListenerPlan:
-    return msgspec.structs.replace(listener, share_port=True) if listener.port in held else listener
+    return replace(listener, share_port=True) if listener.port in held else listener

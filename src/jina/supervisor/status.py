@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.config.paths import absolute
 from jina.observe.metrics import BUCKETS
@@ -147,8 +148,8 @@ def with_agents(status: ServiceStatus) -> ServiceStatus:
     from jina.replication.admin import agent_status
 
     agent = {one.name: agent_status(one.agent, _PATIENCE) for one in status.processes if one.agent}
-    processes = [msgspec.structs.replace(one, consensus=agent.get(one.name, {})) for one in status.processes]
-    return msgspec.structs.replace(status, processes=processes)
+    processes = [replace(one, consensus=agent.get(one.name, {})) for one in status.processes]
+    return replace(status, processes=processes)
 
 
 def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:

@@ -11,11 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jina.errors import CrashLoop, InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.plan.plans import (
@@ -116,8 +116,8 @@ class ProcessSlot:
     def renew(self) -> ChildProcess:
         """A new process for the same plan, not started yet, instead of the one that ended."""
         self.restart_at = None
-        restart = msgspec.structs.replace(self.plan.restart, count=self.restarts.count)
-        self.process = ChildProcess(msgspec.structs.replace(self.plan, restart=restart), self.process.blob)
+        restart = replace(self.plan.restart, count=self.restarts.count)
+        self.process = ChildProcess(replace(self.plan, restart=restart), self.process.blob)
         self.hang = _hang_detector(self.plan)
         return self.process
 
@@ -229,7 +229,7 @@ class Linker:
         if not isinstance(plan, GatewayPlan):
             return plan
         nodes = [self._with_workers(node) for node in plan.graph.nodes]
-        return msgspec.structs.replace(plan, graph=msgspec.structs.replace(plan.graph, nodes=nodes))
+        return replace(plan, graph=replace(plan.graph, nodes=nodes))
 
     def _with_workers(self, node: NodePlan) -> NodePlan:
         known = {upstream.name: upstream for upstream in node.upstreams if upstream.kind == "link"}
@@ -237,7 +237,7 @@ class Linker:
             return node
         plans = [slot.plan for slot in self._slots if slot.owner == node.name and not slot.restarts.given_up]
         upstreams = [known.get(plan.name) or _upstream(node, plan) for plan in plans if isinstance(plan, WorkerPlan)]
-        return msgspec.structs.replace(node, upstreams=upstreams or list(known.values()))
+        return replace(node, upstreams=upstreams or list(known.values()))
 
     def _link(self, gateway: ChildProcess, worker: ChildProcess) -> None:
         name = worker.plan.name
@@ -251,7 +251,7 @@ class Linker:
 
 
 def _upstream(node: NodePlan, worker: WorkerPlan) -> UpstreamPlan:
-    return msgspec.structs.replace(node.upstreams[0], name=worker.name, shard=worker.shard_id, part=worker.part)
+    return replace(node.upstreams[0], name=worker.name, shard=worker.shard_id, part=worker.part)
 
 
 def _reaches(gateway: ChildPlan, worker: ChildPlan) -> bool:
@@ -325,8 +325,7 @@ Notify = Callable[[str, str], None]
 """Gets a level of severity (`info`, `warning`, `error`) and a line for people."""
 
 
-@dataclass(eq=False)
-class Order:
+class Order(msgspec.Struct, eq=False):
     """A change that was asked for: the plans and pickles of what is new, by name. `done` is set at its end.
 
     What is new has to be ready `within` seconds of its start, None for as long as it lives.
@@ -335,10 +334,10 @@ class Order:
     rollout: Rollout
     plans: Mapping[str, tuple[ProcessPlan, bytes]]
     within: float | None = None
-    before: dict[str, tuple[ProcessPlan, bytes]] = field(default_factory=dict)
-    limits: dict[str, float] = field(default_factory=dict)
+    before: dict[str, tuple[ProcessPlan, bytes]] = msgspec.field(default_factory=dict)
+    limits: dict[str, float] = msgspec.field(default_factory=dict)
     """Until when each that starts has to be ready."""
-    done: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = msgspec.field(default_factory=threading.Event)
     error: JinaError | None = None
 
 

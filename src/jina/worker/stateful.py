@@ -9,9 +9,10 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from jina.codec.messages import CONSISTENCIES, CONSISTENCY, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, size_of
