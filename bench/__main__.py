@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -89,6 +90,7 @@ def compared(name: str, case: Case, rounds: int, part: float) -> Section:
 
 def main() -> int:
     """Run the chosen cases."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # else its servers would stay
     cases = {**CASES, **FLOWS}
     known = [*cases, *OTHERS]
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -56,6 +57,7 @@ class Server:
                 command, stdout=log, stderr=subprocess.STDOUT, cwd=self.scripts, env=environment,
                 start_new_session=True,
             )  # fmt: skip
+        atexit.register(self.stop)  # also where the benchmark is ended while it starts
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return time.perf_counter() - started
@@ -106,6 +108,7 @@ class Server:
 
     def stop(self) -> None:
         """End it and what it started."""
+        atexit.unregister(self.stop)
         if self.process is None:
             return
         tree = self.tree() if self.process.poll() is None else []
