@@ -7,7 +7,18 @@ import struct
 import pytest
 
 from jina.net import http2_h2, http2_ngh2
-from jina.net.http2 import CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Http2Error, Settings
+from jina.net.http2 import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    FRAME_SIZE_ERROR,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    STREAM_CLOSED,
+    Http2Error,
+    Settings,
+)
 
 ENGINES = {"ngh2": http2_ngh2.Connection, "h2": http2_h2.Connection}
 PAIRS = [(server, client) for server in ENGINES for client in ENGINES]
@@ -612,6 +623,95 @@ def test_streams_that_are_reset_all_the_time_end_the_connection(engine):
         ended = len(server.closed)
     assert 1000 <= ended <= 1100
     assert server.engine.over
+
+
+def frame(kind, stream, body=b"", flags=0):
+    """The bytes of a frame (RFC 9113, section 4.1)."""
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+
+def opened(stream, *, ended=False):
+    """The head of a request, whole."""
+    return frame(1, stream, b"\x83\x86\x84\x41\x01x", 4 | ended)
+
+
+DATA, END = 0, 1
+RESET = CANCEL.to_bytes(4, "big")
+WIDEST = (2**31 - 1).to_bytes(4, "big")
+ODD = {
+    "a body after its end": (opened(1) + frame(DATA, 1, b"a", END) + frame(DATA, 1, b"b"), STREAM_CLOSED),
+    "a body after a reset": (opened(1) + frame(3, 1, RESET) + frame(DATA, 1, b"b"), STREAM_CLOSED),
+    "a body after a request without": (opened(1, ended=True) + frame(DATA, 1, b"b"), STREAM_CLOSED),
+    "a head after the end": (opened(1, ended=True) + opened(1), STREAM_CLOSED),
+    "a head after a reset": (opened(1) + frame(3, 1, RESET) + opened(1), STREAM_CLOSED),
+    "a head after trailers": (opened(1) + frame(1, 1, b"\x00\x01a\x01b", 5) + opened(1), STREAM_CLOSED),
+    "a number that was passed over": (opened(5) + opened(3), PROTOCOL_ERROR),
+    "a priority of no stream": (frame(2, 0, bytes(5)), PROTOCOL_ERROR),
+    "a priority upon itself": (opened(1) + frame(2, 1, b"\x80\x00\x00\x01\x00"), PROTOCOL_ERROR),
+}
+"""What a client may not send, and the error with which its connection ends."""
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_frames_of_streams_that_are_over(odd, step):
+    sent, code = odd
+    server, client = Side("ngh2"), Side("ngh2", client=True)
+    server.engine.receive(PREFACE + NO_SETTINGS)
+    client.engine.receive(server.engine.output(65_536))
+    with pytest.raises(Http2Error) as failure:
+        for at in range(0, len(sent), step):
+            server.engine.receive(sent[at : at + step])
+    assert server.engine.over
+    client.engine.receive(failure.value.farewell)
+    [(_, _, told, _)] = client.goaways
+    assert told == code
+
+
+@pytest.mark.parametrize(("kind", "size"), [(2, 5), (8, 4), (3, 4)], ids=["priority", "window", "reset"])
+def test_a_frame_that_is_too_short_is_answered_at_once(engine, kind, size):
+    server = Side(engine)
+    server.engine.receive(PREFACE + NO_SETTINGS + opened(1))
+    server.engine.output(65_536)
+    try:
+        server.engine.receive(frame(kind, 1, bytes(size - 1)))
+        written = server.engine.output(65_536)
+    except Http2Error as error:
+        written = error.farewell
+    assert written.endswith(FRAME_SIZE_ERROR.to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_a_window_that_grows_too_far_ends_its_stream_alone(engine, step):
+    server = Side(engine)
+    server.engine.receive(PREFACE + NO_SETTINGS)
+    sent = opened(1) + opened(3) + frame(8, 1, WIDEST) + frame(DATA, 3, b"a", END) + frame(8, 3, b"\x40\x00\x00\x00")
+    for at in range(0, len(sent), step):
+        server.engine.receive(sent[at : at + step])
+    written = server.engine.output(65_536)
+    assert frame(3, 1, (3).to_bytes(4, "big")) in written
+    assert server.ended == {3}
+    server.engine.answer(3, ANSWER, b"b" * 100_000, TRAILERS)
+    assert len(server.engine.output(200_000)) > 65_535
+
+
+@pytest.mark.parametrize("step", [1, 11, 10_000])
+def test_what_is_on_its_way_to_a_stream_that_was_reset_here_is_no_error(engine, step):
+    """Also where it is one of so many that it is not remembered any more."""
+    server = Side(engine, streams=1000)
+    server.engine.receive(PREFACE + NO_SETTINGS)
+    first = b"".join(opened(2 * number + 1) for number in range(300))
+    for at in range(0, len(first), step):
+        server.engine.receive(first[at : at + step])
+    for number in range(300):
+        server.engine.reset(2 * number + 1, CANCEL)
+    server.engine.output(65_536)
+    rest = b"".join(frame(DATA, 2 * number + 1, b"abc", END) for number in range(300))
+    for at in range(0, len(rest), step):
+        server.engine.receive(rest[at : at + step])
+    server.engine.receive(opened(601) + frame(DATA, 601, b"abc", END))
+    assert server.bodies[601] == b"abc"
+    assert not server.engine.over
 
 
 FLOODS = {

@@ -13,7 +13,10 @@ Headers = Sequence[Header]
 LARGEST_WINDOW: Final = 2**31 - 1
 """Bytes that may be on their way at most (RFC 9113, section 6.9.1)."""
 NO_ERROR: Final = 0
+PROTOCOL_ERROR: Final = 1
 INTERNAL_ERROR: Final = 2
+FLOW_CONTROL_ERROR: Final = 3
+STREAM_CLOSED: Final = 5
 FRAME_SIZE_ERROR: Final = 6
 REFUSED_STREAM: Final = 7
 CANCEL: Final = 8

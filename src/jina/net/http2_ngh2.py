@@ -1,22 +1,157 @@
 """HTTP/2 by `ngh2` (https://pypi.org/project/ngh2), a binding of nghttp2.
 
-Its bounds on resets, CONTINUATION frames, settings, pings and other suspicious frames hold.
+Its bounds on resets, CONTINUATION frames, settings, pings and other suspicious frames hold. nghttp2 forgets streams
+that are over and ignores what comes for them; where RFC 9113 asks a server for an error, `_Frames` finds it.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import ngh2
 from ngh2 import Setting
 
-from jina.net.http2 import LARGEST_WINDOW, NO_ERROR, PING, Events, Headers, Http2Error, Settings
+from jina.net.http2 import (
+    FLOW_CONTROL_ERROR,
+    LARGEST_WINDOW,
+    NO_ERROR,
+    PING,
+    PROTOCOL_ERROR,
+    STREAM_CLOSED,
+    Events,
+    Headers,
+    Http2Error,
+    Settings,
+)
 
 _LARGE: Final = 64 * 1024
 """Bytes of a body from which others are sent in turn with it, and not after it (RFC 9218)."""
 _IN_TURN: Final = ngh2.Priority(incremental=True)
 _GONE: Final = (ngh2.StreamProtocolError, ngh2.ConnectionClosingError, ngh2.ConnectionStateError)
+
+_PREFACE: Final = 24
+"""Bytes with which a client begins (RFC 9113, section 3.4)."""
+_HEAD: Final = 9
+"""Bytes before what a frame carries (section 4.1)."""
+_unpack_head: Final = struct.Struct(">IBI").unpack_from
+"""Length and kind, flags, and stream, the latter below a reserved bit."""
+_STREAM: Final = 2**31 - 1
+_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _WINDOW_UPDATE = 0, 1, 2, 3, 8
+_SIZES: Final = {_HEADERS: 0, _PRIORITY: 5, _RST_STREAM: 0, _WINDOW_UPDATE: 4}
+"""Bytes after the head that must be there, for the kinds of frames that may be odd."""
+_LARGE_UPDATE: Final = 2**30
+"""Bytes from which it is checked that a window does not grow too large."""
+_REMEMBERED: Final = 64
+"""So many of the last streams at least are known to be ended, or never begun."""
+
+
+class _Odd(NamedTuple):
+    """A frame that nghttp2 is not to see as it is.
+
+    `error` is why the connection ends; None for a window that grows by `more` bytes, maybe too far. `rest` follows.
+    """
+
+    stream: int
+    error: int | None
+    more: int = 0
+    frame: bytes = b""
+    rest: bytes = b""
+
+
+class _Frames:
+    """Reads the heads of the frames of a client, before nghttp2 gets them."""
+
+    __slots__ = ("_ended", "_first", "_kept", "_last", "_skip", "odd")
+
+    def __init__(self) -> None:
+        self.odd: _Odd | None = None
+        """At which the last `sift` stopped."""
+        self._kept = b""
+        """The beginning of a head."""
+        self._skip = _PREFACE
+        """Bytes to come before the next head."""
+        self._last = self._first = 0
+        """The highest stream that was begun, and the one after which all that were begun are remembered."""
+        self._ended: dict[int, bool] = {}
+        """Whether the client has ended or reset a stream, for the last ones in the order in which they were begun."""
+
+    def sift(self, data: bytes) -> bytes:
+        """What nghttp2 may see of what is here now: all up to an odd frame, or to a head that is not complete."""
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+        self.odd = None
+        at, end, ended = self._skip, len(data), self._ended
+        while at + _HEAD <= end:
+            word, flags, stream = _unpack_head(data, at)
+            stream &= _STREAM
+            kind = word & 0xFF
+            if kind == _DATA:
+                if (known := ended.get(stream)) is not None:
+                    if known:
+                        return self._stop(data, at, _Odd(stream, STREAM_CLOSED))
+                    ended[stream] = flags & 1 == 1
+            elif kind == _HEADERS and stream > self._last:
+                self._begin(stream)
+                ended[stream] = flags & 1 == 1
+            elif kind in _SIZES:
+                if at + _HEAD + min(_SIZES[kind], word >> 8) > end:
+                    break
+                if (odd := self._odd(kind, stream, data, at)) is not None:
+                    return self._stop(data, at, odd)
+            at += _HEAD + (word >> 8)
+        return self._keep(data, at)
+
+    def _keep(self, data: bytes, at: int) -> bytes:
+        if at >= len(data):
+            self._skip = at - len(data)
+            return data
+        self._skip, self._kept = 0, data[at:]
+        return data[:at]
+
+    def _stop(self, data: bytes, at: int, odd: _Odd) -> bytes:
+        self.odd, self._skip = odd, 0
+        return data[:at]
+
+    def _begin(self, stream: int) -> None:
+        self._last = stream
+        ended = self._ended
+        if len(ended) > 2 * _REMEMBERED:
+            for old in list(ended)[:_REMEMBERED]:
+                del ended[old]
+                self._first = max(self._first, old)
+
+    def _odd(self, kind: int, stream: int, data: bytes, at: int) -> _Odd | None:
+        """What is odd about a frame that is neither the first head nor the body of a request."""
+        if kind == _RST_STREAM:
+            if stream in self._ended:
+                self._ended[stream] = True
+        elif kind == _HEADERS:
+            if (error := self._error_of(stream)) is not None:
+                return _Odd(stream, error)
+            if stream in self._ended:
+                self._ended[stream] = data[at + 4] & 1 == 1
+        elif int.from_bytes(data[at : at + 3]) == _SIZES[kind]:  # nghttp2 refuses others
+            return _odd_number(kind, stream, data, at)
+        return None
+
+    def _error_of(self, stream: int) -> int | None:
+        """Why no head may come for a stream that was ended, or passed over (sections 5.1 and 5.1.1)."""
+        if stream in self._ended:
+            return STREAM_CLOSED if self._ended[stream] else None
+        return PROTOCOL_ERROR if stream > self._first else None
+
+
+def _odd_number(kind: int, stream: int, data: bytes, at: int) -> _Odd | None:
+    """What is odd about a priority (RFC 7540, sections 5.3.1 and 6.3) or a window (RFC 9113, section 6.9.1)."""
+    begin, end = at + _HEAD, at + _HEAD + _SIZES[kind]
+    number = int.from_bytes(data[begin : begin + 4]) & _STREAM
+    if kind == _PRIORITY:
+        return _Odd(stream, PROTOCOL_ERROR) if stream in {0, number} else None
+    if stream and number >= _LARGE_UPDATE:
+        return _Odd(stream, None, number, data[at:end], data[end:])
+    return None
 
 
 class Connection:
@@ -38,11 +173,39 @@ class Connection:
         connection.set_local_window_size(LARGEST_WINDOW)
         self._broken = False
         self._client = client
+        self._frames = None if client else _Frames()
         self._window = settings.window
         self._windows: dict[int, int] = {}
         """Of the streams that were given larger ones."""
 
     def receive(self, data: bytes) -> None:
+        frames = self._frames
+        if frames is None:
+            self._receive(data)
+            return
+        self._receive(frames.sift(data))
+        while frames.odd is not None:
+            self._receive(frames.sift(self._after(frames.odd)))
+
+    def _after(self, odd: _Odd) -> bytes:
+        """What comes after an odd frame, with the frame where it may stay; raises `Http2Error`."""
+        if odd.error is not None:
+            text = f"a frame that may not come for stream {odd.stream}"
+            self._connection.terminate_connection(odd.error)
+            farewell = self._connection.data_to_send()
+            self._broken = True
+            raise Http2Error(text, farewell)
+        try:
+            fits = self._connection.stream_remote_window_size(odd.stream) + odd.more <= LARGEST_WINDOW
+        except _GONE:
+            return odd.rest
+        if fits:
+            self._receive(odd.frame)
+        else:
+            self.reset(odd.stream, FLOW_CONTROL_ERROR)
+        return odd.rest
+
+    def _receive(self, data: bytes) -> None:
         try:
             self._connection.receive_data(data)
         except ngh2.NGH2Error as error:
