@@ -1,5 +1,6 @@
 """HTTP/2 without I/O: each library as server and as client, connected in memory."""
 
+import contextlib
 import hashlib
 import itertools
 import struct
@@ -666,6 +667,28 @@ def test_frames_of_streams_that_are_over(odd, step):
     client.engine.receive(failure.value.farewell)
     [(_, _, told, _)] = client.goaways
     assert told == code
+
+
+ENDINGS = {
+    "announced": lambda server: server.engine.announce_end(),
+    "told": lambda server: server.engine.goaway(),
+    "told and sent": lambda server: (server.engine.goaway(), server.engine.output(65_536)),
+    "broken": lambda server: server.engine.receive(frame(0, 0, b"a")),
+    "broken and sent": lambda server: (server.engine.receive(frame(0, 0, b"a")), server.engine.output(65_536)),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_frames_of_streams_that_are_over_on_a_connection_that_ends(engine, end):
+    server = Side(engine)
+    server.engine.receive(PREFACE + NO_SETTINGS + opened(1, ended=True))
+    server.engine.output(65_536)
+    with contextlib.suppress(Http2Error):
+        end(server)
+        server.engine.receive(frame(DATA, 1, b"a"))
+        server.engine.receive(frame(8, 1, WIDEST))
+    server.engine.output(65_536)
+    server.engine.goaway()
 
 
 @pytest.mark.parametrize(("kind", "size"), [(2, 5), (8, 4), (3, 4)], ids=["priority", "window", "reset"])

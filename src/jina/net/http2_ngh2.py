@@ -6,6 +6,7 @@ that are over and ignores what comes for them; where RFC 9113 asks a server for 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -43,6 +44,8 @@ _SIZES: Final = {_HEADERS: 0, _PRIORITY: 5, _RST_STREAM: 0, _WINDOW_UPDATE: 4}
 """Bytes after the head that must be there, for the kinds of frames that may be odd."""
 _LARGE_UPDATE: Final = 2**30
 """Bytes from which it is checked that a window does not grow too large."""
+_FAREWELL: Final = 64 * 1024
+"""Bytes that may go out before a connection is closed for an error."""
 _REMEMBERED: Final = 64
 """So many of the last streams at least are known to be ended, or never begun."""
 
@@ -190,11 +193,11 @@ class Connection:
     def _after(self, odd: _Odd) -> bytes:
         """What comes after an odd frame, with the frame where it may stay; raises `Http2Error`."""
         if odd.error is not None:
-            text = f"a frame that may not come for stream {odd.stream}"
-            self._connection.terminate_connection(odd.error)
-            farewell = self._connection.data_to_send()
+            with contextlib.suppress(ngh2.ConnectionStateError):  # it ends already
+                self._connection.terminate_connection(odd.error)
+            farewell = self.output(_FAREWELL)
             self._broken = True
-            raise Http2Error(text, farewell)
+            raise Http2Error(f"a frame that may not come for stream {odd.stream}", farewell)
         try:
             fits = self._connection.stream_remote_window_size(odd.stream) + odd.more <= LARGEST_WINDOW
         except _GONE:
