@@ -424,7 +424,8 @@ class Lifecycle(Requests):
         )
         if ours != theirs:
             self._release_client()
-        vars(self._state).update(vars(other._state))  # in place: changes that wait for their turn have it, too
+        for name in other._state.__struct_fields__:  # in place: changes that wait for their turn have it, too
+            setattr(self._state, name, getattr(other._state, name))
 
     async def async_wait_start_success(self) -> None:
         """`wait_start_success` without blocking the running loop."""
