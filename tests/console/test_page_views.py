@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -181,10 +182,17 @@ def test_an_answer_leads_to_its_lines_in_the_log(look):
 
 
 def test_the_log_can_be_held(look, service):
+    from playwright.sync_api import TimeoutError as NotYet
+
     look.go("logs")
-    post(service.port, "/say", '{"text": "before"}')
     log = look.page.get_by_role("log")
-    log.get_by_text("before").first.wait_for()
+    before = log.get_by_text("before").first
+    for _ in range(20):  # the page shows what is written once it listens
+        post(service.port, "/say", '{"text": "before"}')
+        with contextlib.suppress(NotYet):
+            before.wait_for(timeout=1000)
+            break
+    assert before.is_visible()
     look.button("hold").click()
     post(service.port, "/say", '{"text": "meanwhile"}')
     look.button("follow").wait_for()
