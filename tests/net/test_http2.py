@@ -6,13 +6,16 @@ import itertools
 import struct
 
 import pytest
+from tests.http2 import frames
 
 from jina.net import http2_h2, http2_ngh2
 from jina.net.http2 import (
     CANCEL,
     ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     INTERNAL_ERROR,
+    LARGEST_WINDOW,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -626,29 +629,22 @@ def test_streams_that_are_reset_all_the_time_end_the_connection(engine):
     assert server.engine.over
 
 
-def frame(kind, stream, body=b"", flags=0):
-    """The bytes of a frame (RFC 9113, section 4.1)."""
-    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
-
-
 def opened(stream, *, ended=False):
     """The head of a request, whole."""
-    return frame(1, stream, b"\x83\x86\x84\x41\x01x", 4 | ended)
+    return frames.frame(frames.HEADERS, stream, b"\x83\x86\x84\x41\x01x", frames.END_HEADERS | ended)
 
 
-DATA, END = 0, 1
-RESET = CANCEL.to_bytes(4, "big")
-WIDEST = (2**31 - 1).to_bytes(4, "big")
+TRAILER = frames.frame(frames.HEADERS, 1, b"\x00\x01a\x01b", frames.END_HEADERS | frames.END_STREAM)
 ODD = {
-    "a body after its end": (opened(1) + frame(DATA, 1, b"a", END) + frame(DATA, 1, b"b"), STREAM_CLOSED),
-    "a body after a reset": (opened(1) + frame(3, 1, RESET) + frame(DATA, 1, b"b"), STREAM_CLOSED),
-    "a body after a request without": (opened(1, ended=True) + frame(DATA, 1, b"b"), STREAM_CLOSED),
+    "a body after its end": (opened(1) + frames.body(1, b"a", frames.END_STREAM) + frames.body(1, b"b"), STREAM_CLOSED),
+    "a body after a reset": (opened(1) + frames.reset(1) + frames.body(1, b"b"), STREAM_CLOSED),
+    "a body after a request without": (opened(1, ended=True) + frames.body(1, b"b"), STREAM_CLOSED),
     "a head after the end": (opened(1, ended=True) + opened(1), STREAM_CLOSED),
-    "a head after a reset": (opened(1) + frame(3, 1, RESET) + opened(1), STREAM_CLOSED),
-    "a head after trailers": (opened(1) + frame(1, 1, b"\x00\x01a\x01b", 5) + opened(1), STREAM_CLOSED),
+    "a head after a reset": (opened(1) + frames.reset(1) + opened(1), STREAM_CLOSED),
+    "a head after trailers": (opened(1) + TRAILER + opened(1), STREAM_CLOSED),
     "a number that was passed over": (opened(5) + opened(3), PROTOCOL_ERROR),
-    "a priority of no stream": (frame(2, 0, bytes(5)), PROTOCOL_ERROR),
-    "a priority upon itself": (opened(1) + frame(2, 1, b"\x80\x00\x00\x01\x00"), PROTOCOL_ERROR),
+    "a priority of no stream": (frames.frame(frames.PRIORITY, 0, bytes(5)), PROTOCOL_ERROR),
+    "a priority upon itself": (opened(1) + frames.frame(frames.PRIORITY, 1, b"\x80\x00\x00\x01\x00"), PROTOCOL_ERROR),
 }
 """What a client may not send, and the error with which its connection ends."""
 
@@ -673,8 +669,8 @@ ENDINGS = {
     "announced": lambda server: server.engine.announce_end(),
     "told": lambda server: server.engine.goaway(),
     "told and sent": lambda server: (server.engine.goaway(), server.engine.output(65_536)),
-    "broken": lambda server: server.engine.receive(frame(0, 0, b"a")),
-    "broken and sent": lambda server: (server.engine.receive(frame(0, 0, b"a")), server.engine.output(65_536)),
+    "broken": lambda server: server.engine.receive(frames.body(0, b"a")),
+    "broken and sent": lambda server: (server.engine.receive(frames.body(0, b"a")), server.engine.output(65_536)),
 }
 
 
@@ -685,19 +681,23 @@ def test_frames_of_streams_that_are_over_on_a_connection_that_ends(engine, end):
     server.engine.output(65_536)
     with contextlib.suppress(Http2Error):
         end(server)
-        server.engine.receive(frame(DATA, 1, b"a"))
-        server.engine.receive(frame(8, 1, WIDEST))
+        server.engine.receive(frames.body(1, b"a"))
+        server.engine.receive(frames.window(1, LARGEST_WINDOW))
     server.engine.output(65_536)
     server.engine.goaway()
 
 
-@pytest.mark.parametrize(("kind", "size"), [(2, 5), (8, 4), (3, 4)], ids=["priority", "window", "reset"])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [(frames.PRIORITY, 5), (frames.WINDOW_UPDATE, 4), (frames.RST_STREAM, 4)],
+    ids=["priority", "window", "reset"],
+)
 def test_a_frame_that_is_too_short_is_answered_at_once(engine, kind, size):
     server = Side(engine)
     server.engine.receive(PREFACE + NO_SETTINGS + opened(1))
     server.engine.output(65_536)
     try:
-        server.engine.receive(frame(kind, 1, bytes(size - 1)))
+        server.engine.receive(frames.frame(kind, 1, bytes(size - 1)))
         written = server.engine.output(65_536)
     except Http2Error as error:
         written = error.farewell
@@ -708,11 +708,17 @@ def test_a_frame_that_is_too_short_is_answered_at_once(engine, kind, size):
 def test_a_window_that_grows_too_far_ends_its_stream_alone(engine, step):
     server = Side(engine)
     server.engine.receive(PREFACE + NO_SETTINGS)
-    sent = opened(1) + opened(3) + frame(8, 1, WIDEST) + frame(DATA, 3, b"a", END) + frame(8, 3, b"\x40\x00\x00\x00")
+    sent = (
+        opened(1)
+        + opened(3)
+        + frames.window(1, LARGEST_WINDOW)
+        + frames.body(3, b"a", frames.END_STREAM)
+        + frames.window(3, 2**30)
+    )
     for at in range(0, len(sent), step):
         server.engine.receive(sent[at : at + step])
     written = server.engine.output(65_536)
-    assert frame(3, 1, (3).to_bytes(4, "big")) in written
+    assert frames.reset(1, FLOW_CONTROL_ERROR) in written
     assert server.ended == {3}
     server.engine.answer(3, ANSWER, b"b" * 100_000, TRAILERS)
     assert len(server.engine.output(200_000)) > 65_535
@@ -729,11 +735,22 @@ def test_what_is_on_its_way_to_a_stream_that_was_reset_here_is_no_error(engine, 
     for number in range(300):
         server.engine.reset(2 * number + 1, CANCEL)
     server.engine.output(65_536)
-    rest = b"".join(frame(DATA, 2 * number + 1, b"abc", END) for number in range(300))
+    rest = b"".join(frames.body(2 * number + 1, b"abc", frames.END_STREAM) for number in range(300))
     for at in range(0, len(rest), step):
         server.engine.receive(rest[at : at + step])
-    server.engine.receive(opened(601) + frame(DATA, 601, b"abc", END))
+    server.engine.receive(opened(601) + frames.body(601, b"abc", frames.END_STREAM))
     assert server.bodies[601] == b"abc"
+    assert not server.engine.over
+
+
+def test_an_old_stream_may_still_end(engine):
+    """However many began after it: it is not taken for one that was passed over."""
+    server = Side(engine, streams=1000)
+    server.engine.receive(PREFACE + NO_SETTINGS + opened(1))
+    for number in range(1, 300):
+        server.engine.receive(opened(2 * number + 1, ended=True))
+    server.engine.receive(TRAILER)
+    assert 1 in server.ended
     assert not server.engine.over
 
 

@@ -59,6 +59,17 @@ def until_answered(post, wanted):
     return seen
 
 
+@pytest.mark.parametrize("make", [Deployment, lambda **options: Flow().add(**options)], ids=["deployment", "flow"])
+def test_a_service_becomes_another_in_place(make):
+    """Changes that wait for their turn have hold of what it is, so that stays the same object."""
+    one, other = make(name="word"), make(name="word", timeout_ready=7000)
+    held = one._state
+    assert one.spec != other.spec
+    one._become(other)
+    assert one._state is held
+    assert one.spec == other.spec
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "text"),

@@ -40,6 +40,8 @@ _unpack_head: Final = struct.Struct(">IBI").unpack_from
 """Length and kind, flags, and stream, the latter below a reserved bit."""
 _STREAM: Final = 2**31 - 1
 _DATA, _HEADERS, _PRIORITY, _RST_STREAM, _WINDOW_UPDATE = 0, 1, 2, 3, 8
+_END_STREAM: Final = 1
+"""The flag of the last frame of a request."""
 _SIZES: Final = {_HEADERS: 0, _PRIORITY: 5, _RST_STREAM: 0, _WINDOW_UPDATE: 4}
 """Bytes after the head that must be there, for the kinds of frames that may be odd."""
 _LARGE_UPDATE: Final = 2**30
@@ -94,10 +96,10 @@ class _Frames:
                 if (known := ended.get(stream)) is not None:
                     if known:
                         return self._stop(data, at, _Odd(stream, STREAM_CLOSED))
-                    ended[stream] = flags & 1 == 1
+                    ended[stream] = flags & _END_STREAM == _END_STREAM
             elif kind == _HEADERS and stream > self._last:
                 self._begin(stream)
-                ended[stream] = flags & 1 == 1
+                ended[stream] = flags & _END_STREAM == _END_STREAM
             elif kind in _SIZES:
                 if at + _HEAD + min(_SIZES[kind], word >> 8) > end:
                     break
@@ -123,7 +125,7 @@ class _Frames:
         if len(ended) > 2 * _REMEMBERED:
             for old in list(ended)[:_REMEMBERED]:
                 del ended[old]
-                self._first = max(self._first, old)
+                self._first = old
 
     def _odd(self, kind: int, stream: int, data: bytes, at: int) -> _Odd | None:
         """What is odd about a frame that is neither the first head nor the body of a request."""
@@ -134,7 +136,7 @@ class _Frames:
             if (error := self._error_of(stream)) is not None:
                 return _Odd(stream, error)
             if stream in self._ended:
-                self._ended[stream] = data[at + 4] & 1 == 1
+                self._ended[stream] = data[at + 4] & _END_STREAM == _END_STREAM
         elif int.from_bytes(data[at : at + 3]) == _SIZES[kind]:  # nghttp2 refuses others
             return _odd_number(kind, stream, data, at)
         return None
